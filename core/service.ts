@@ -166,9 +166,12 @@ export type OverlayEvent =
   | { readonly event: "peer_health_changed"; readonly pubkey: string; readonly healthy: boolean }
   | { readonly event: "nat_endpoint_changed"; readonly pubkey: string; readonly endpoint: string };
 
-/** Identity of the connection a request came by; an object per connection, compared by identity only. */
+/**
+ * The connection a request came by: one object per connection, compared by identity. `closed` turns true when
+ * it ends, so that a caller that died no longer counts as one that wants the global overlay.
+ */
 export interface RequestContext {
-  readonly connection: object;
+  readonly connection: { readonly closed: boolean };
 }
 
 /** Everything a caller can ask. Each method may throw `OverlayError`; all are safe to call at once. */

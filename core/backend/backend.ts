@@ -41,6 +41,18 @@ export interface DeviceSpec {
   readonly mtuBytes: number;
   /** Peers wanted: complete, others are removed. */
   readonly peers: readonly DevicePeer[];
+  /** Routes wanted through the device besides the one of `address`: complete, others of ours are removed. */
+  readonly routes: readonly IpPrefix[];
+}
+
+/** A change to a live device; peers not named keep everything, sessions included. */
+export interface DeviceChange {
+  /** Peers to add, or to bring to exactly this state (allowed IPs replaced). */
+  readonly set: readonly DevicePeer[];
+  /** Public keys, 32 bytes each; unknown ones are no error. */
+  readonly remove: readonly Uint8Array[];
+  readonly addRoutes: readonly IpPrefix[];
+  readonly removeRoutes: readonly IpPrefix[];
 }
 
 /** A peer as the device has it. */
@@ -77,6 +89,8 @@ export interface NetnsIdentity {
   /** Device and inode of /proc/<pid>/ns/net. */
   readonly device: bigint;
   readonly inode: bigint;
+  /** `/proc/sys/kernel/random/boot_id`: pids, ticks and inodes repeat after a reboot. */
+  readonly bootId: string;
 }
 
 /** One interface of a container. */
@@ -151,12 +165,17 @@ export interface NetworkBackend {
   removeServiceNetwork(name: string, tag: OwnerTag): Promise<void>;
 
   /**
-   * Makes the device, its key, port, address, peers and the routes for allowed IPs outside `address`'s network right.
+   * Makes the device, its key, port, address, peers and routes right.
    * A live device is changed in place: no peer that stays loses its session.
    * @throws {AlreadyExistsError} `Kernel link '<name>' already exists` when a link that is not ours has the name.
    * @throws {UnsupportedError} Where this host has no WireGuard.
    */
   ensureDevice(spec: DeviceSpec): Promise<void>;
+  /**
+   * Changes peers of a live device in one go.
+   * @throws {NotFoundError} If there is no such device.
+   */
+  changeDevice(name: string, change: DeviceChange): Promise<void>;
   removeDevice(name: string, tag: OwnerTag): Promise<void>;
   /** @throws {NotFoundError} If there is no such device. */
   readDevice(name: string): Promise<DeviceState>;
