@@ -1,0 +1,436 @@
+/**
+ * A whole host in memory: links, bridges, WireGuard devices, processes with network namespaces.
+ *
+ * {@linkcode FakeHost} is the kernel and outlives daemons; {@linkcode FakeBackend} is one daemon's view of it.
+ * The host is as strict as the real one (name lengths, masters that must exist, `eth0` taken) and every change
+ * passes {@linkcode FakeHost.onEffect}, where a test may stop the world before or after it.
+ */
+
+import { AlreadyExistsError, InvalidConfigError, NotFoundError, UnsupportedError } from "../errors.ts";
+import { formatIp, ipEquals, parseIp } from "../ip/address.ts";
+import { formatPrefix, hostPrefix, type IpPrefix, prefixEquals } from "../ip/prefix.ts";
+import type {
+  BackendCapabilities,
+  ContainerLinkSpec,
+  ContainerSpec,
+  DeviceChange,
+  DevicePeer,
+  DeviceSpec,
+  DeviceState,
+  Egress,
+  HostSettings,
+  InventoryEntry,
+  NetnsIdentity,
+  NetworkBackend,
+  OwnerTag,
+  ServiceNetworkSpec,
+} from "./backend.ts";
+
+/** A link of the fake host's own namespace. */
+export interface FakeLink {
+  readonly kind: InventoryEntry["kind"];
+  readonly name: string;
+  tag: OwnerTag;
+  up: boolean;
+  master?: string;
+  mtuBytes: number;
+  addresses: IpPrefix[];
+  routes: IpPrefix[];
+  /** Of a veth: where its other end is. */
+  peer?: { readonly pid: number; readonly name: string };
+  device?: {
+    privateKey: Uint8Array;
+    listenPort: number;
+    peers: Map<string, DevicePeer & { handshake: number; rx: number; tx: number }>;
+  };
+}
+
+/** A process with a network namespace of its own. */
+export interface FakeProcess {
+  readonly pid: number;
+  readonly startTicks: bigint;
+  readonly inode: bigint;
+  readonly links: Map<string, { readonly address: IpPrefix; readonly mac: Uint8Array }>;
+}
+
+/** Called before and after each change of the fake host; throwing before it prevents it. */
+export type EffectHook = (label: string, when: "before" | "after") => void;
+
+/** The kernel's side: what survives a daemon. */
+export class FakeHost {
+  readonly links = new Map<string, FakeLink>();
+  readonly processes = new Map<number, FakeProcess>();
+  /** Ports that something else on this host holds. */
+  readonly busyPorts = new Set<number>();
+  bootId = "boot-1";
+  wireguard = true;
+  onEffect: EffectHook = () => {};
+  readonly watchers = new Set<(name: string) => void>();
+  readonly #derivePublicKey: (privateKey: Uint8Array) => Uint8Array;
+  #nextInode = 4026532000n;
+  #nextTicks = 1000n;
+
+  /** @param derivePublicKey X25519: public key of a private one; passed in to keep this module free of crypto. */
+  constructor(derivePublicKey: (privateKey: Uint8Array) => Uint8Array) {
+    this.#derivePublicKey = derivePublicKey;
+  }
+
+  /** Starts a process in a namespace of its own. */
+  spawn(pid: number): FakeProcess {
+    const process = { pid, startTicks: this.#nextTicks++, inode: this.#nextInode++, links: new Map() };
+    this.processes.set(pid, process);
+    return process;
+  }
+
+  /** Ends a process; its namespace goes, and with it every veth that has an end there. */
+  kill(pid: number): void {
+    this.processes.delete(pid);
+    for (const link of [...this.links.values()]) if (link.peer?.pid === pid) this.#unlink(link.name);
+  }
+
+  /** What a reboot leaves: nothing but the boot id's change. */
+  reboot(): void {
+    this.links.clear();
+    this.processes.clear();
+    this.bootId += "'";
+  }
+
+  /** Deletes a link as a person would, with `ip link del`. */
+  deleteByHand(name: string): void {
+    this.#unlink(name);
+  }
+
+  publicKeyOf(privateKey: Uint8Array): Uint8Array {
+    return this.#derivePublicKey(privateKey);
+  }
+
+  /** One change of the host. */
+  effect<T>(label: string, change: () => T): T {
+    this.onEffect(label, "before");
+    const result = change();
+    this.onEffect(label, "after");
+    return result;
+  }
+
+  /** Adds a link. */
+  add(link: FakeLink): void {
+    const bytes = new TextEncoder().encode(link.name).length;
+    if (bytes === 0 || bytes > 15) {
+      throw new InvalidConfigError(`interface name "${link.name}" has ${bytes} bytes`);
+    }
+    if (this.links.has(link.name)) throw new AlreadyExistsError(`link ${link.name} already exists`);
+    if (link.master !== undefined && this.links.get(link.master)?.kind !== "bridge") {
+      throw new NotFoundError("bridge", link.master);
+    }
+    this.links.set(link.name, link);
+    this.#notify(link.name);
+  }
+
+  /** Deletes a link if it is there, the other end of a veth included. */
+  remove(name: string): void {
+    this.#unlink(name);
+  }
+
+  #unlink(name: string): void {
+    const link = this.links.get(name);
+    if (!link) return;
+    this.links.delete(name);
+    if (link.peer) this.processes.get(link.peer.pid)?.links.delete(link.peer.name);
+    for (const port of this.links.values()) if (port.master === name) delete port.master;
+    this.#notify(name);
+  }
+
+  #notify(name: string): void {
+    for (const watcher of this.watchers) watcher(name);
+  }
+}
+
+/** One daemon's view of a {@linkcode FakeHost}. */
+export class FakeBackend implements NetworkBackend {
+  readonly kind = "fake";
+  readonly host: FakeHost;
+  #settings: Record<string, string> = {};
+  #watcher: ((name: string) => void) | undefined;
+
+  constructor(host: FakeHost) {
+    this.host = host;
+  }
+
+  capabilities(): Promise<BackendCapabilities> {
+    return this.#answer(() => ({
+      wireguard: this.host.wireguard ? { kind: "kernel" } : { kind: "none", reason: NO_WIREGUARD },
+    }));
+  }
+
+  ensureServiceNetwork(spec: ServiceNetworkSpec): Promise<void> {
+    return this.#answer(() => {
+      const { host } = this;
+      let bridge = host.links.get(spec.name);
+      if (bridge && (bridge.kind !== "bridge" || (bridge.tag !== "" && bridge.tag !== spec.tag))) {
+        throw new AlreadyExistsError(`link ${spec.name} already exists and is not ours (${bridge.tag})`);
+      }
+      if (!bridge) {
+        const made = newLink("bridge", spec.name, spec.tag, spec.mtuBytes);
+        host.effect(`create bridge ${spec.name}`, () => host.add(made));
+        bridge = made;
+      }
+      const link = bridge;
+      if (link.addresses.length !== 1 || !samePrefix(link.addresses[0]!, spec.gateway)) {
+        host.effect(`address ${spec.name}`, () => link.addresses = [spec.gateway]);
+      }
+      if (!link.up || link.tag !== spec.tag || link.mtuBytes !== spec.mtuBytes) {
+        host.effect(
+          `up ${spec.name}`,
+          () => Object.assign(link, { up: true, tag: spec.tag, mtuBytes: spec.mtuBytes }),
+        );
+      }
+    });
+  }
+
+  removeServiceNetwork(name: string, tag: OwnerTag): Promise<void> {
+    return this.#answer(() => this.#removeTagged(name, tag));
+  }
+
+  ensureDevice(spec: DeviceSpec): Promise<void> {
+    return this.#answer(() => {
+      const { host } = this;
+      if (!host.wireguard) throw new UnsupportedError(NO_WIREGUARD);
+      let link = host.links.get(spec.name);
+      if (link && (link.kind !== "wireguard" || link.tag !== spec.tag)) {
+        throw new AlreadyExistsError(`Kernel link '${spec.name}' already exists`);
+      }
+      if (!link) {
+        const made = newLink("wireguard", spec.name, spec.tag, spec.mtuBytes);
+        made.device = { privateKey: new Uint8Array(32), listenPort: 0, peers: new Map() };
+        host.effect(`create device ${spec.name}`, () => host.add(made));
+        link = made;
+      }
+      const target = link;
+      const device = target.device!;
+      host.effect(`configure ${spec.name}`, () => {
+        device.privateKey = spec.privateKey.slice();
+        device.listenPort = spec.listenPort;
+        const wanted = new Set(spec.peers.map((peer) => hex(peer.publicKey)));
+        for (const key of device.peers.keys()) if (!wanted.has(key)) device.peers.delete(key);
+        for (const peer of spec.peers) setPeer(device.peers, peer);
+      });
+      host.effect(`up ${spec.name}`, () => {
+        Object.assign(target, { up: true, mtuBytes: spec.mtuBytes });
+        target.addresses = [spec.address];
+        target.routes = [...spec.routes];
+      });
+    });
+  }
+
+  changeDevice(name: string, change: DeviceChange): Promise<void> {
+    return this.#answer(() => {
+      const link = this.host.links.get(name);
+      if (!link?.device) throw new NotFoundError("WireGuard device", name);
+      const device = link.device;
+      this.host.effect(`change peers of ${name}`, () => {
+        for (const key of change.remove) device.peers.delete(hex(key));
+        for (const peer of change.set) setPeer(device.peers, peer);
+        link.routes = link.routes.filter((r) => !change.removeRoutes.some((gone) => prefixEquals(gone, r)));
+        for (const route of change.addRoutes) {
+          if (!link.routes.some((r) => prefixEquals(r, route))) link.routes.push(route);
+        }
+      });
+    });
+  }
+
+  removeDevice(name: string, tag: OwnerTag): Promise<void> {
+    return this.#answer(() => this.#removeTagged(name, tag));
+  }
+
+  readDevice(name: string): Promise<DeviceState> {
+    return this.#answer(() => {
+      const device = this.host.links.get(name)?.device;
+      if (!device) throw new NotFoundError("WireGuard device", name);
+      return {
+        listenPort: device.listenPort,
+        publicKey: this.host.publicKeyOf(device.privateKey),
+        peers: [...device.peers.values()].map((peer) => ({
+          publicKey: peer.publicKey,
+          ...(peer.endpoint ? { endpoint: peer.endpoint } : {}),
+          allowedIps: peer.allowedIps,
+          keepaliveSeconds: peer.keepaliveSeconds,
+          lastHandshakeUnixSecs: peer.handshake,
+          rxBytes: peer.rx,
+          txBytes: peer.tx,
+        })),
+      };
+    });
+  }
+
+  identify(pid: number): Promise<NetnsIdentity> {
+    return this.#answer(() => {
+      if (pid === 1) throw new InvalidConfigError("pid 1 runs in the daemon's own network namespace");
+      const process = this.host.processes.get(pid);
+      if (!process) {
+        throw new NotFoundError("process", String(pid), { message: `no process with pid ${pid}` });
+      }
+      return {
+        pid,
+        startTicks: process.startTicks,
+        device: 4n,
+        inode: process.inode,
+        bootId: this.host.bootId,
+      };
+    });
+  }
+
+  isAlive(netns: NetnsIdentity): Promise<boolean> {
+    return this.#answer(() => {
+      const process = this.host.processes.get(netns.pid);
+      return process !== undefined && process.startTicks === netns.startTicks &&
+        process.inode === netns.inode && this.host.bootId === netns.bootId;
+    });
+  }
+
+  attachContainer(spec: ContainerSpec): Promise<void> {
+    return this.#answer(() => {
+      const process = this.host.processes.get(spec.netns.pid);
+      if (!process || process.inode !== spec.netns.inode) {
+        throw new NotFoundError("netns of pid", `${spec.netns.pid}`);
+      }
+      const made: ContainerLinkSpec[] = [];
+      try {
+        for (const link of spec.links) {
+          this.#attachLink(process, link);
+          made.push(link);
+        }
+      } catch (error) {
+        for (const link of made) this.#removeTagged(link.hostName, link.tag);
+        throw error;
+      }
+    });
+  }
+
+  removeContainerLinks(links: readonly { hostName: string; tag: OwnerTag }[]): Promise<void> {
+    return this.#answer(() => {
+      for (const link of links) this.#removeTagged(link.hostName, link.tag);
+    });
+  }
+
+  inventory(): Promise<readonly InventoryEntry[]> {
+    return this.#answer(() =>
+      [...this.host.links.values()]
+        .filter((l) => l.tag.startsWith("zlayer-overlayd/") || /^(zl-|veth-)/.test(l.name))
+        .map((l) => ({
+          kind: l.kind,
+          name: l.name,
+          tag: l.tag,
+          up: l.up,
+          ...(l.master === undefined ? {} : { master: l.master }),
+          mtuBytes: l.mtuBytes,
+          addresses: [...l.addresses],
+        }))
+    );
+  }
+
+  removeEntry(entry: InventoryEntry): Promise<void> {
+    return this.#answer(() => this.#removeTagged(entry.name, entry.tag));
+  }
+
+  egress(): Promise<Egress> {
+    return this.#answer(() => ({ interface: "eth0", ip: parseIp("192.0.2.10")!, mtuBytes: 1500 }));
+  }
+
+  isUdpPortFree(port: number): Promise<boolean> {
+    return this.#answer(() => {
+      const taken = [...this.host.links.values()].some((link) => link.device?.listenPort === port);
+      return !taken && !this.host.busyPorts.has(port);
+    });
+  }
+
+  changedHostSettings(): HostSettings {
+    return { ...this.#settings };
+  }
+
+  restoreHostSettings(settings: HostSettings): Promise<void> {
+    return this.#answer(() => {
+      for (const key of Object.keys(settings)) delete this.#settings[key];
+    });
+  }
+
+  watch(onChange: (name: string) => void): Promise<() => void> {
+    return this.#answer(() => {
+      this.host.watchers.add(onChange);
+      this.#watcher = onChange;
+      return () => this.host.watchers.delete(onChange);
+    });
+  }
+
+  close(): void {
+    if (this.#watcher) this.host.watchers.delete(this.#watcher);
+  }
+
+  #attachLink(process: FakeProcess, link: ContainerLinkSpec): void {
+    const { host } = this;
+    if (process.links.has(link.containerName)) {
+      throw new AlreadyExistsError(`pid ${process.pid} already has an interface ${link.containerName}`);
+    }
+    for (const other of host.processes.values()) {
+      for (const theirs of other.links.values()) {
+        if (ipEquals(theirs.address.address, link.address.address)) {
+          throw new AlreadyExistsError(
+            `address ${formatIp(link.address.address)} is live in pid ${other.pid}`,
+          );
+        }
+      }
+    }
+    const veth = newLink("veth", link.hostName, link.tag, link.mtuBytes);
+    veth.peer = { pid: process.pid, name: link.containerName };
+    if (link.uplink.kind === "bridge") veth.master = link.uplink.bridge;
+    else veth.routes = [hostPrefix(link.address.address)];
+    host.effect(`create veth ${link.hostName}`, () => {
+      host.add(veth);
+      veth.up = true;
+    });
+    try {
+      host.effect(`configure ${link.containerName} in pid ${process.pid}`, () => {
+        if (!host.links.has(link.hostName)) throw new NotFoundError("link", link.hostName);
+        process.links.set(link.containerName, { address: link.address, mac: link.mac });
+      });
+    } catch (error) {
+      this.#removeTagged(link.hostName, link.tag);
+      throw error;
+    }
+  }
+
+  #removeTagged(name: string, tag: OwnerTag): void {
+    if (this.host.links.get(name)?.tag !== tag) return;
+    this.host.effect(`delete ${name}`, () => this.host.remove(name));
+  }
+
+  /** Every call answers in a later turn, as a real one may. */
+  #answer<T>(work: () => T): Promise<T> {
+    return Promise.resolve().then(work);
+  }
+}
+
+const NO_WIREGUARD = "kernel has no WireGuard (fake host)";
+
+function newLink(kind: FakeLink["kind"], name: string, tag: OwnerTag, mtuBytes: number): FakeLink {
+  return { kind, name, tag, up: false, mtuBytes, addresses: [], routes: [] };
+}
+
+function samePrefix(a: IpPrefix, b: IpPrefix): boolean {
+  return formatPrefix(a) === formatPrefix(b);
+}
+
+function hex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** Adds or changes one peer; an allowed IP that another peer had moves (cryptokey routing has one owner). */
+function setPeer(peers: NonNullable<FakeLink["device"]>["peers"], peer: DevicePeer): void {
+  const key = hex(peer.publicKey);
+  for (const [otherKey, other] of peers) {
+    if (otherKey === key) continue;
+    const kept = other.allowedIps.filter((ip) => !peer.allowedIps.some((taken) => prefixEquals(taken, ip)));
+    if (kept.length !== other.allowedIps.length) peers.set(otherKey, { ...other, allowedIps: kept });
+  }
+  const old = peers.get(key);
+  peers.set(key, { handshake: old?.handshake ?? 0, rx: old?.rx ?? 0, tx: old?.tx ?? 0, ...peer });
+}
