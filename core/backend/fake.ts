@@ -306,6 +306,22 @@ export class FakeBackend implements NetworkBackend {
     });
   }
 
+  mendContainerLink(link: ContainerLinkSpec): Promise<boolean> {
+    return this.#answer(() => {
+      const veth = this.host.links.get(link.hostName);
+      if (!veth || veth.tag !== link.tag) return false;
+      const { uplink } = link;
+      if (uplink.kind === "bridge" && veth.master !== uplink.bridge) {
+        if (this.host.links.get(uplink.bridge)?.kind !== "bridge") {
+          throw new NotFoundError("bridge", uplink.bridge);
+        }
+        this.host.effect(`enslave ${link.hostName}`, () => veth.master = uplink.bridge);
+      }
+      if (!veth.up) this.host.effect(`up ${link.hostName}`, () => veth.up = true);
+      return true;
+    });
+  }
+
   removeContainerLinks(links: readonly { hostName: string; tag: OwnerTag }[]): Promise<void> {
     return this.#answer(() => {
       for (const link of links) this.#removeTagged(link.hostName, link.tag);

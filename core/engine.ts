@@ -1,0 +1,321 @@
+/**
+ * The engine: every operation of the overlay, over a backend and a state store.
+ *
+ * It owns no socket and reads no clock of its own, so that it runs whole against the fake host on any system.
+ * Rule of every change (design 5): intent committed, effect in the kernel, done committed, reply.
+ */
+
+import type { NetworkBackend } from "./backend/backend.ts";
+import type { Clock } from "./clock.ts";
+import { AddressBook } from "./engine/address_book.ts";
+import { Attachments } from "./engine/attachments.ts";
+import { type EngineContext, installationId } from "./engine/context.ts";
+import { DeviceReader } from "./engine/devices.ts";
+import { GlobalOverlay } from "./engine/global_overlay.ts";
+import { Guests } from "./engine/guests.ts";
+import { Peers } from "./engine/peers.ts";
+import { Reconciler } from "./engine/reconciler.ts";
+import { ServiceOverlays } from "./engine/service_overlays.ts";
+import { type ProcessFacts, readStatus } from "./engine/status.ts";
+import { InvalidConfigError, UnsupportedError } from "./errors.ts";
+import { formatIp, parseIp } from "./ip/address.ts";
+import { KeyedLock } from "./keyed_lock.ts";
+import type { Log } from "./log.ts";
+import type { MarkerFile } from "./marker_file.ts";
+import { checkDnsName, checkServiceName } from "./network/validate.ts";
+import type { NodeFiles } from "./node_config.ts";
+import { quote, shown } from "./quote.ts";
+import type {
+  AttachHandle,
+  AttachReply,
+  AttachRequest,
+  GlobalOverlayRequest,
+  OverlayEvent,
+  OverlayMode,
+  OverlayService,
+  OverlayStatus,
+  PeerScope,
+  PeerSpec,
+  RequestContext,
+  ServiceOverlayReply,
+} from "./service.ts";
+import type { StateStore } from "./state/state_store.ts";
+
+/** Longest public key text that `set_local_wg_pubkey` keeps; it is only compared. */
+const MAX_PUBKEY_LENGTH = 256;
+
+/** What an engine is made of. The caller closes backend and store after {@linkcode OverlayEngine.stop}. */
+export interface EngineOptions {
+  readonly backend: NetworkBackend;
+  readonly store: StateStore;
+  readonly marker: MarkerFile;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly dataDir: string;
+  readonly version: string;
+  readonly readNodeFiles: () => Promise<NodeFiles>;
+}
+
+/** All operations; see {@linkcode OverlayService}. */
+export class OverlayEngine implements OverlayService {
+  readonly #context: EngineContext;
+  readonly #reader: DeviceReader;
+  readonly #global: GlobalOverlay;
+  readonly #services: ServiceOverlays;
+  readonly #attachments: Attachments;
+  readonly #guests: Guests;
+  readonly #peers: Peers;
+  readonly #reconciler: Reconciler;
+  readonly #facts: ProcessFacts;
+  readonly #listeners = new Set<(event: OverlayEvent) => void>();
+
+  /** Settles, adopts and repairs what is recorded, then begins to watch. When this resolves, serve. */
+  static async start(options: EngineOptions): Promise<OverlayEngine> {
+    const { wireguard } = await options.backend.capabilities();
+    const marker = await options.marker.load();
+    const { version, dataDir, clock } = options;
+    const facts = { version, pid: Deno.pid, startedUnixSecs: clock.wallSeconds(), dataDir, wireguard };
+    const engine = new OverlayEngine(options, { facts, marker });
+    await engine.#reconciler.recover();
+    engine.#rememberHostSettings();
+    await engine.#reconciler.start();
+    return engine;
+  }
+
+  private constructor(
+    options: EngineOptions,
+    { facts, marker }: { facts: ProcessFacts; marker: Awaited<ReturnType<MarkerFile["load"]>> },
+  ) {
+    const { backend, store, clock, log, readNodeFiles } = options;
+    this.#context = {
+      backend,
+      store,
+      marker: options.marker,
+      addresses: new AddressBook(store),
+      locks: new KeyedLock(),
+      clock,
+      log,
+      installation: installationId(options.dataDir),
+      readNodeFiles,
+      problems: new Map(),
+    };
+    this.#facts = facts;
+    this.#reader = new DeviceReader(this.#context);
+    this.#global = new GlobalOverlay(this.#context, this.#reader);
+    this.#attachments = new Attachments(this.#context);
+    this.#guests = new Guests(this.#context, this.#reader);
+    this.#peers = new Peers(this.#context, this.#reader);
+    this.#services = new ServiceOverlays(this.#context, {
+      reader: this.#reader,
+      attachments: this.#attachments,
+      marker,
+    });
+    this.#reconciler = new Reconciler(this.#context, {
+      global: this.#global,
+      services: this.#services,
+      attachments: this.#attachments,
+      guests: this.#guests,
+    });
+  }
+
+  /** Ends watching and repairing. The data plane stays as it is. */
+  async stop(): Promise<void> {
+    await this.#reconciler.stop();
+  }
+
+  /** Removes everything this engine keeps in the kernel: containers' links, services, the global device. */
+  async removeAll(): Promise<void> {
+    await this.#reconciler.stop();
+    for (const service of [...this.#context.store.services.keys()]) await this.#services.teardown(service);
+    await this.#context.locks.run({ global: "write" }, () => this.#global.remove());
+  }
+
+  /** Runs one repair pass now; resolves when it is done. */
+  reconcile(): Promise<void> {
+    return this.#reconciler.pass();
+  }
+
+  setLocalNodeId(nodeId: bigint): Promise<void> {
+    return this.#settle(() =>
+      this.#context.store.commit("set_local_node_id", (write) => write.setting("nodeId", nodeId.toString()))
+    );
+  }
+
+  setLocalWgPubkey(publicKey: string): Promise<void> {
+    return this.#settle(() => {
+      if (publicKey.length > MAX_PUBKEY_LENGTH) {
+        throw new InvalidConfigError(
+          `pubkey has ${publicKey.length} characters: send at most ${MAX_PUBKEY_LENGTH}`,
+        );
+      }
+      this.#context.store.commit(
+        "set_local_wg_pubkey",
+        (write) => write.setting("localWgPublicKey", publicKey),
+      );
+      const device = this.#context.store.settings.globalDevice;
+      if (device && device.publicKey !== publicKey) {
+        this.#context.log.warn("the cluster advertises another key for this node than its device has", {
+          interface: device.interface,
+        });
+      }
+    });
+  }
+
+  async setupGlobalOverlay(request: GlobalOverlayRequest, context: RequestContext): Promise<string> {
+    const name = await this.#global.setup(request, context);
+    this.#rememberHostSettings();
+    return name;
+  }
+
+  teardownGlobalOverlay(context: RequestContext): Promise<void> {
+    return this.#global.teardown(context);
+  }
+
+  async setupServiceOverlay(service: string, mode: OverlayMode): Promise<ServiceOverlayReply> {
+    const reply = await this.#services.setup(service, mode);
+    this.#rememberHostSettings();
+    return reply;
+  }
+
+  async teardownServiceOverlay(service: string): Promise<void> {
+    checkServiceName(service);
+    await this.#services.teardown(service);
+  }
+
+  async allocateIp(service: string, _joinGlobal: boolean): Promise<string> {
+    checkServiceName(service);
+    return await this.#context.locks.run({ [`service:${service}`]: "read" }, () =>
+      this.#settle(() => {
+        const { store, addresses } = this.#context;
+        const hasBridge = store.services.get(service)?.phase === "ready";
+        const lease = hasBridge
+          ? addresses.allocateService(service, "manual")
+          : addresses.allocateNode("manual");
+        try {
+          store.commit("allocate_ip", (write) => write.putLease(lease));
+        } catch (error) {
+          addresses.release(lease);
+          throw error;
+        }
+        return lease.ip;
+      }));
+  }
+
+  /** Only addresses that `allocateIp` handed out are taken back; any other is none of this call's (W17). */
+  releaseIp(text: string): Promise<void> {
+    return this.#settle(() => {
+      const ip = parseIp(text);
+      if (!ip) throw new InvalidConfigError(`invalid IP address ${shown(text)}`);
+      const { store, addresses, log } = this.#context;
+      const lease = store.leases.get(formatIp(ip));
+      if (lease?.owner !== "manual") {
+        if (lease) log.warn("address not released: it is in use", { ip: lease.ip, owner: lease.owner });
+        return;
+      }
+      store.commit("release_ip", (write) => write.deleteLease(lease.ip));
+      addresses.release(lease);
+    });
+  }
+
+  async attachContainer(request: AttachRequest): Promise<AttachReply> {
+    const { handle } = request;
+    if (request.dnsServer !== undefined && !parseIp(request.dnsServer)) {
+      throw new InvalidConfigError(`invalid dns_server ${shown(request.dnsServer)}: send an IP address`);
+    }
+    switch (handle.platform) {
+      case "linux_pid":
+        this.#requirePlatform("linux_pid", "Linux", this.#context.backend.kind !== "windows");
+        return { kind: "attached", ip: await this.#attachments.attach(handle.pid, request) };
+      case "guest_managed":
+        return await this.#guests.attach(handle.id, request);
+      case "windows_container":
+        this.#requirePlatform("windows_container", "Windows", this.#context.backend.kind === "windows");
+        throw new UnsupportedError("windows_container is not served by this backend");
+    }
+  }
+
+  async detachContainer(handle: AttachHandle): Promise<void> {
+    switch (handle.platform) {
+      case "linux_pid":
+        return await this.#attachments.detach(handle.pid);
+      case "guest_managed":
+        return await this.#guests.detach(handle.id);
+      case "windows_container":
+        return; // Nothing of that kind is ever attached here, and detaching the unknown is success.
+    }
+  }
+
+  #requirePlatform(platform: string, system: string, isHere: boolean): void {
+    if (!isHere) throw new UnsupportedError(`handle platform ${platform} is only supported on ${system}`);
+  }
+
+  addPeer(peer: PeerSpec, scope: PeerScope): Promise<void> {
+    return this.#peers.add(peer, scope);
+  }
+
+  removePeer(publicKey: string, scope: PeerScope): Promise<void> {
+    return this.#peers.remove(publicKey, scope);
+  }
+
+  addAllowedIp(publicKey: string, cidr: string, scope: PeerScope): Promise<void> {
+    return this.#peers.addAllowedIp(publicKey, cidr, scope);
+  }
+
+  removeAllowedIp(publicKey: string, cidr: string, scope: PeerScope): Promise<void> {
+    return this.#peers.removeAllowedIp(publicKey, cidr, scope);
+  }
+
+  registerDns(name: string, text: string): Promise<void> {
+    return this.#settle(() => {
+      checkDnsName("name", name);
+      const ip = parseIp(text);
+      if (!ip) throw new InvalidConfigError(`invalid IP address ${quote(text)} for DNS name ${name}`);
+      this.#context.store.commit("register_dns", (write) => write.putDns({ name, ip: formatIp(ip) }));
+    });
+  }
+
+  unregisterDns(name: string): Promise<void> {
+    return this.#settle(() => {
+      if (this.#context.store.dns.has(name)) {
+        this.#context.store.commit("unregister_dns", (write) => write.deleteDns(name));
+      }
+    });
+  }
+
+  status(detail: boolean): Promise<OverlayStatus> {
+    return readStatus(this.#context, this.#reader, detail ? { detail: this.#facts } : {});
+  }
+
+  natTick(): Promise<void> {
+    return this.#settle(() => {
+      if (this.#context.store.settings.globalSettings?.natEnabled === false) return;
+      throw new UnsupportedError(
+        "NAT traversal is not built into this release: set up the global overlay with nat_enabled false",
+      );
+    });
+  }
+
+  /** Takes the global overlay down, as the contract says; the rest of the data plane stays. */
+  shutdown(_context: RequestContext): Promise<void> {
+    return this.#context.locks.run({ global: "write" }, () => this.#global.remove());
+  }
+
+  subscribe(listener: (event: OverlayEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Runs synchronous work so that what it throws rejects. */
+  #settle<T>(work: () => T): Promise<T> {
+    return Promise.resolve().then(work);
+  }
+
+  /** Keeps what was changed host-wide, the first value of each, so that purge can put it back. */
+  #rememberHostSettings(): void {
+    const { store, backend } = this.#context;
+    const kept = store.settings.hostSettings ?? {};
+    const changed = backend.changedHostSettings();
+    if (Object.keys(changed).every((key) => key in kept)) return;
+    store.commit("host settings", (write) => write.setting("hostSettings", { ...changed, ...kept }));
+  }
+}

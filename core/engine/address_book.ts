@@ -1,0 +1,157 @@
+/**
+ * Which addresses are free: the node's pool, a pool per service, and the registry that cuts service subnets.
+ *
+ * Only a view: what is handed out is a lease in the state store, and this is rebuilt from there. An address
+ * is taken here first and becomes a lease in the caller's commit; if that fails, the caller gives it back.
+ */
+
+import { NotFoundError } from "../errors.ts";
+import { formatIp, type IpAddress, parseIp } from "../ip/address.ts";
+import { type IpPrefix, parsePrefix, prefixContains, prefixCovers, prefixEquals } from "../ip/prefix.ts";
+import { NodePool } from "../ipam/node_pool.ts";
+import { ServicePool } from "../ipam/service_pool.ts";
+import { ServiceSubnetRegistry } from "../ipam/subnet_registry.ts";
+import type { LeaseRecord, ServiceRecord } from "../state/records.ts";
+import type { StateStore } from "../state/state_store.ts";
+
+/** CIDR of the node's pool until a set-up says otherwise (overlay-core 4.1). */
+export const DEFAULT_CLUSTER_CIDR = "10.200.0.0/16";
+
+/** Name of a service's pool in a lease. */
+export function servicePoolName(service: string): string {
+  return `service:${service}`;
+}
+
+/** Pools and subnets of this node. */
+export class AddressBook {
+  readonly #store: StateStore;
+  readonly #services = new Map<string, { readonly subnet: IpPrefix; readonly pool: ServicePool }>();
+  #nodePrefix: IpPrefix;
+  #node: NodePool;
+  #registry: ServiceSubnetRegistry | undefined;
+
+  constructor(store: StateStore) {
+    this.#store = store;
+    const settings = store.settings.globalSettings;
+    this.#nodePrefix = parsePrefix(settings?.sliceCidr ?? settings?.clusterCidr ?? DEFAULT_CLUSTER_CIDR)!;
+    this.#node = this.#buildNodePool(this.#nodePrefix);
+    for (const service of store.services.values()) this.addService(service);
+  }
+
+  /** Subnets of all services on this node. */
+  localSubnets(): IpPrefix[] {
+    return [...this.#services.values()].map((service) => service.subnet);
+  }
+
+  /** Points the node's pool at a CIDR. Live leases stay leased; an equal CIDR changes nothing. */
+  useNodePool(prefix: IpPrefix): void {
+    if (prefixEquals(prefix, this.#nodePrefix)) return;
+    this.#nodePrefix = prefix;
+    this.#node = this.#buildNodePool(prefix);
+  }
+
+  /** Takes the next address of the node's pool; never one of a local service subnet. */
+  allocateNode(owner: string): LeaseRecord {
+    const passedOver: IpAddress[] = [];
+    try {
+      for (;;) {
+        const ip = this.#node.allocate();
+        if (!this.#isInServiceSubnet(ip)) return { ip: formatIp(ip), pool: "node", owner };
+        passedOver.push(ip);
+      }
+    } finally {
+      for (const ip of passedOver.reverse()) this.#node.release(ip);
+    }
+  }
+
+  /** Takes a given address of the node's pool; `undefined` when it is not free or not in the pool. */
+  allocateNodeSpecific(ip: IpAddress, owner: string): LeaseRecord | undefined {
+    if (!prefixContains(this.#nodePrefix, ip) || this.#store.leases.has(formatIp(ip))) return undefined;
+    this.#node.reserve(ip);
+    return { ip: formatIp(ip), pool: "node", owner };
+  }
+
+  /**
+   * Takes the lowest free address of a service's pool.
+   * @throws {NotFoundError} If the service has no network here.
+   * @throws {PoolExhaustedError}
+   */
+  allocateService(service: string, owner: string): LeaseRecord {
+    const entry = this.#services.get(service);
+    if (!entry) throw new NotFoundError("service", service);
+    return { ip: formatIp(entry.pool.allocate()), pool: servicePoolName(service), owner };
+  }
+
+  /** Gives back what a lease held. */
+  release(lease: LeaseRecord): void {
+    const ip = parseIp(lease.ip)!;
+    if (lease.pool === "node") this.#node.release(ip);
+    else this.#services.get(lease.pool.slice("service:".length))?.pool.release(ip);
+  }
+
+  /** Opens the pool of a service: gateway and live leases are taken. */
+  addService(service: ServiceRecord): void {
+    const subnet = parsePrefix(service.subnet)!;
+    const pool = new ServicePool(subnet, service.bridge);
+    pool.markAllocated(parseIp(service.gateway)!);
+    for (const lease of this.#store.leases.values()) {
+      if (lease.pool === servicePoolName(service.name)) pool.markAllocated(parseIp(lease.ip)!);
+    }
+    this.#services.set(service.name, { subnet, pool });
+  }
+
+  /** Closes the pool of a service and frees its subnet. */
+  removeService(service: ServiceRecord): void {
+    this.#services.delete(service.name);
+    this.#registry?.release(service.name, service.nodeId);
+  }
+
+  /**
+   * Assigns a subnet to a service on this node: the hash's slot or the next that is free, that does not
+   * touch the node's slice, and that holds no address the node's pool has handed out (W13).
+   *
+   * @param cluster CIDR to cut from; kept from the first use on, as the reference does.
+   * @throws {PoolExhaustedError}
+   */
+  assignSubnet(service: string, nodeId: string, options: { cluster: IpPrefix; slice?: IpPrefix }): IpPrefix {
+    const registry = this.#registry ??= this.#buildRegistry(options.cluster);
+    const leased = [...this.#store.leases.values()]
+      .filter((lease) => lease.pool === "node")
+      .map((lease) => hostOf(lease.ip));
+    registry.exclude(options.slice ? [options.slice, ...leased] : leased);
+    return registry.assign(service, nodeId);
+  }
+
+  /** Frees a subnet that was assigned but not used. */
+  unassignSubnet(service: string, nodeId: string): void {
+    this.#registry?.release(service, nodeId);
+  }
+
+  #buildRegistry(cluster: IpPrefix): ServiceSubnetRegistry {
+    const registry = new ServiceSubnetRegistry(cluster, cluster.address.family === 4 ? 28 : 120);
+    for (const service of this.#store.services.values()) {
+      const subnet = parsePrefix(service.subnet)!;
+      // One of an earlier cluster stays with its service, and in nobody's way here.
+      if (prefixCovers(cluster, subnet)) registry.adopt(service.name, service.nodeId, subnet);
+    }
+    return registry;
+  }
+
+  #buildNodePool(prefix: IpPrefix): NodePool {
+    const pool = new NodePool(prefix);
+    for (const lease of this.#store.leases.values()) {
+      const ip = parseIp(lease.ip)!;
+      if (lease.pool === "node" && prefixContains(prefix, ip)) pool.reserve(ip);
+    }
+    return pool;
+  }
+
+  #isInServiceSubnet(ip: IpAddress): boolean {
+    for (const service of this.#services.values()) if (prefixContains(service.subnet, ip)) return true;
+    return false;
+  }
+}
+
+function hostOf(ip: string): IpPrefix {
+  return parsePrefix(ip)!;
+}

@@ -1,0 +1,164 @@
+/** From records to what the backend wants to hear about WireGuard devices, and what the devices say back. */
+
+import type { DevicePeer, DeviceSpec, DeviceState } from "../backend/backend.ts";
+import { NotFoundError, PreconditionError } from "../errors.ts";
+import { parseIp } from "../ip/address.ts";
+import { hostPrefix, type IpPrefix, parsePrefix } from "../ip/prefix.ts";
+import { deviceRoutes } from "../network/routes.ts";
+import { parsePeerEndpoint } from "../network/peer_spec.ts";
+import type { PeerScope } from "../service.ts";
+import type { PeerRecord } from "../state/records.ts";
+import { decodeKey } from "../wireguard/keys.ts";
+import { type EngineContext, ownerTag } from "./context.ts";
+
+/** How old a read of a device may be before `status` asks again, in milliseconds. */
+const READ_MAX_AGE_MS = 250;
+
+/** What the engine knows about a device: enough to make it. */
+export interface DeviceIdentity {
+  /** `""` for the global device, else the service. */
+  readonly service: string;
+  readonly interface: string;
+  readonly tag: string;
+  /** With the length on the link. */
+  readonly address: string;
+  readonly listenPort: number;
+  readonly mtuBytes: number;
+  readonly privateKey: string;
+  readonly publicKey: string;
+}
+
+/** Name of a scope in records: `""` for global. */
+export function scopeName(scope: PeerScope): string {
+  return scope.scope === "global" ? "" : scope.service;
+}
+
+/** The device of a scope, if it is recorded. */
+export function findDevice(context: EngineContext, service: string): DeviceIdentity | undefined {
+  const { store } = context;
+  if (service === "") {
+    const device = store.settings.globalDevice;
+    return device && { ...device, service };
+  }
+  const record = store.services.get(service);
+  if (!record?.dedicated) return undefined;
+  const { interface: name, port, overlayIp, publicKey, privateKey } = record.dedicated;
+  return {
+    service,
+    interface: name,
+    tag: ownerTag(context, `device:${service}`),
+    // Only the address: the bridge owns the subnet, and two equal routes would cut the containers off (W15).
+    address: hostText(overlayIp),
+    listenPort: port,
+    mtuBytes: record.mtuBytes,
+    publicKey,
+    privateKey,
+  };
+}
+
+/**
+ * The device that peers of a scope belong to.
+ *
+ * @throws {PreconditionError} With the texts callers know: daemon.md 7.3.
+ */
+export function requireDevice(context: EngineContext, scope: PeerScope): DeviceIdentity {
+  const service = scopeName(scope);
+  const ready = service === ""
+    ? context.store.settings.globalDevice?.phase === "ready"
+    : context.store.services.get(service)?.phase === "ready";
+  const device = ready ? findDevice(context, service) : undefined;
+  if (device) return device;
+  throw new PreconditionError(
+    scope.scope === "global"
+      ? "global overlay not set up"
+      : `no dedicated overlay for service ${scope.service}`,
+  );
+}
+
+/** Peers recorded for a device, in the order they came. */
+export function peersOf(context: EngineContext, service: string): PeerRecord[] {
+  return [...context.store.peers.values()].filter((peer) => peer.service === service);
+}
+
+/** A recorded peer as the device takes it. */
+export function toDevicePeer(peer: PeerRecord): DevicePeer {
+  const endpoint = peer.endpoint === "" ? undefined : parsePeerEndpoint(peer.endpoint);
+  return {
+    publicKey: decodeKey(peer.publicKey),
+    ...(endpoint ? { endpoint } : {}),
+    allowedIps: peer.allowedIps.map((cidr) => parsePrefix(cidr)!),
+    keepaliveSeconds: peer.keepaliveSeconds,
+  };
+}
+
+/** Peers that the device has to have: those the caller added and, on the global one, the guests. */
+export function wantedPeers(context: EngineContext, service: string): DevicePeer[] {
+  const peers = peersOf(context, service).map(toDevicePeer);
+  if (service !== "") return peers;
+  for (const guest of context.store.guests.values()) {
+    if (guest.phase === "removing") continue;
+    peers.push({
+      publicKey: decodeKey(guest.publicKey),
+      allowedIps: [hostPrefix(parseIp(guest.overlayIp)!)],
+      keepaliveSeconds: 0,
+    });
+  }
+  return peers;
+}
+
+/** Routes that the device has to have. */
+export function wantedRoutes(context: EngineContext, device: DeviceIdentity): IpPrefix[] {
+  const allowed = wantedPeers(context, device.service).flatMap((peer) => peer.allowedIps);
+  return deviceRoutes(parsePrefix(device.address)!, allowed, context.addresses.localSubnets());
+}
+
+/** The whole device as it has to be. */
+export function deviceSpec(context: EngineContext, device: DeviceIdentity): DeviceSpec {
+  return {
+    name: device.interface,
+    tag: device.tag,
+    privateKey: decodeKey(device.privateKey),
+    listenPort: device.listenPort,
+    address: parsePrefix(device.address)!,
+    mtuBytes: device.mtuBytes,
+    peers: wantedPeers(context, device.service),
+    routes: wantedRoutes(context, device),
+  };
+}
+
+function hostText(ip: string): string {
+  return `${ip}/${parseIp(ip)!.family === 4 ? 32 : 128}`;
+}
+
+/** Reads devices for `status`: many askers share one read, and a read is fresh enough for a moment. */
+export class DeviceReader {
+  readonly #context: EngineContext;
+  readonly #reads = new Map<
+    string,
+    { readonly at: number; readonly state: Promise<DeviceState | undefined> }
+  >();
+
+  constructor(context: EngineContext) {
+    this.#context = context;
+  }
+
+  /** State of a device; `undefined` when it cannot be read (status then shows no peers, and never an error). */
+  read(name: string): Promise<DeviceState | undefined> {
+    const now = this.#context.clock.monotonicMs();
+    const last = this.#reads.get(name);
+    if (last && now - last.at < READ_MAX_AGE_MS) return last.state;
+    const state = this.#context.backend.readDevice(name).catch((err) => {
+      if (!(err instanceof NotFoundError)) {
+        this.#context.log.warn("cannot read WireGuard device", { interface: name, err });
+      }
+      return undefined;
+    });
+    this.#reads.set(name, { at: now, state });
+    return state;
+  }
+
+  /** Forgets what was read, after a change. */
+  invalidate(name: string): void {
+    this.#reads.delete(name);
+  }
+}

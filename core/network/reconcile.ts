@@ -1,0 +1,124 @@
+/**
+ * What has to be done to bring the kernel to what was promised: a pure comparison of records with an inventory.
+ *
+ * `spec`: design 5 (adoption, collection) and 6.7 (self-repair).
+ */
+
+import type { InventoryEntry } from "../backend/backend.ts";
+import { formatPrefix, type IpPrefix } from "../ip/prefix.ts";
+
+/** What was promised. */
+export interface DesiredState {
+  /** Prefix and suffix by which this installation's tags are known. */
+  readonly isOurs: (tag: string) => boolean;
+  readonly devices: readonly DesiredDevice[];
+  readonly networks: readonly DesiredNetwork[];
+  readonly attachments: readonly DesiredAttachment[];
+  /** Tags of objects that are being set up or taken down right now: hands off. */
+  readonly busyTags: ReadonlySet<string>;
+}
+
+/** A WireGuard device; `""` is the global one, else its service. */
+export interface DesiredDevice {
+  readonly service: string;
+  readonly name: string;
+  readonly tag: string;
+  readonly address: IpPrefix;
+}
+
+/** A service's bridge. */
+export interface DesiredNetwork {
+  readonly service: string;
+  readonly name: string;
+  readonly tag: string;
+  readonly gateway: IpPrefix;
+  readonly mtuBytes: number;
+}
+
+/** An attached container. */
+export interface DesiredAttachment {
+  readonly handle: string;
+  readonly service: string;
+  readonly alive: boolean;
+  readonly links: readonly { readonly hostName: string; readonly tag: string; readonly bridge?: string }[];
+}
+
+/** One thing to do, in the order given. */
+export type RepairAction =
+  | { readonly kind: "release"; readonly handle: string }
+  | { readonly kind: "network"; readonly service: string; readonly why: string }
+  | { readonly kind: "device"; readonly service: string; readonly why: string }
+  | { readonly kind: "mend"; readonly handle: string; readonly why: string }
+  | { readonly kind: "reattach"; readonly handle: string; readonly why: string }
+  | { readonly kind: "remove"; readonly entry: InventoryEntry };
+
+/**
+ * Compares. Releases come first (their addresses and links are in nobody's way then), then networks, devices,
+ * containers, and last what is ours but belongs to nothing.
+ */
+export function planRepair(desired: DesiredState, inventory: readonly InventoryEntry[]): RepairAction[] {
+  const byName = new Map(inventory.map((entry) => [entry.name, entry]));
+  const released = desired.attachments.filter((a) => !a.alive);
+  const living = desired.attachments.filter((a) => a.alive);
+  return [
+    ...released.map((a): RepairAction => ({ kind: "release", handle: a.handle })),
+    ...desired.networks.flatMap((network) => networkAction(network, byName.get(network.name))),
+    ...desired.devices.flatMap((device) => deviceAction(device, byName.get(device.name))),
+    ...living.flatMap((attachment) => attachmentAction(attachment, byName)),
+    ...orphans(desired, inventory).map((entry): RepairAction => ({ kind: "remove", entry })),
+  ];
+}
+
+function networkAction(want: DesiredNetwork, have: InventoryEntry | undefined): RepairAction[] {
+  const why = linkProblem(want.tag, have) ??
+    (have!.kind !== "bridge" ? "is not a bridge" : undefined) ??
+    (have!.mtuBytes !== want.mtuBytes ? `MTU is ${have!.mtuBytes}` : undefined) ??
+    (hasAddress(have!, want.gateway) ? undefined : "lost its address");
+  return why === undefined ? [] : [{ kind: "network", service: want.service, why }];
+}
+
+function deviceAction(want: DesiredDevice, have: InventoryEntry | undefined): RepairAction[] {
+  const why = linkProblem(want.tag, have) ??
+    (hasAddress(have!, want.address) ? undefined : "lost its address");
+  return why === undefined ? [] : [{ kind: "device", service: want.service, why }];
+}
+
+function linkProblem(tag: string, have: InventoryEntry | undefined): string | undefined {
+  if (!have) return "is missing";
+  if (have.tag !== tag) return have.tag === "" ? "lost its tag" : "belongs to someone else";
+  return have.up ? undefined : "is down";
+}
+
+function attachmentAction(
+  attachment: DesiredAttachment,
+  byName: ReadonlyMap<string, InventoryEntry>,
+): RepairAction[] {
+  const { handle } = attachment;
+  let mend: string | undefined;
+  for (const link of attachment.links) {
+    const have = byName.get(link.hostName);
+    if (!have || have.tag !== link.tag) {
+      return [{ kind: "reattach", handle, why: `${link.hostName} is missing` }];
+    }
+    if (!have.up) mend = `${link.hostName} is down`;
+    else if (have.master !== link.bridge) {
+      mend = `${link.hostName} is not a port of ${link.bridge ?? "no bridge"}`;
+    }
+  }
+  return mend === undefined ? [] : [{ kind: "mend", handle, why: mend }];
+}
+
+function orphans(desired: DesiredState, inventory: readonly InventoryEntry[]): InventoryEntry[] {
+  const known = new Set([
+    ...desired.devices.map((d) => d.tag),
+    ...desired.networks.map((n) => n.tag),
+    ...desired.attachments.flatMap((a) => a.links.map((l) => l.tag)),
+    ...desired.busyTags,
+  ]);
+  return inventory.filter((entry) => desired.isOurs(entry.tag) && !known.has(entry.tag));
+}
+
+function hasAddress(entry: InventoryEntry, address: IpPrefix): boolean {
+  const text = formatPrefix(address);
+  return entry.addresses.some((have) => formatPrefix(have) === text);
+}
