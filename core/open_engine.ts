@@ -1,0 +1,61 @@
+/** The engine as the daemon runs it: this host's backend, the database and marker of its data directory. */
+
+import { join } from "@std/path";
+import type { DaemonConfig } from "./config.ts";
+import type { EngineHandle } from "./daemon.ts";
+import { selectBackend } from "./backend/select.ts";
+import { systemClock } from "./clock.ts";
+import { OverlayEngine } from "./engine.ts";
+import type { Log } from "./log.ts";
+import { MarkerFile } from "./marker_file.ts";
+import { readNodeFiles } from "./node_config.ts";
+import { openStateStore } from "./state/state_store.ts";
+import { VERSION } from "./version.ts";
+
+/** Name of the state database in the data directory. */
+export const STATE_FILE = "overlayd.db";
+/** Name of the marker file in the data directory. */
+export const MARKER_FILE = "agent_network.json";
+
+/** Opens backend, database and marker and starts the engine on them; what was opened is closed on failure. */
+export async function openEngine(config: DaemonConfig, log: (part: string) => Log): Promise<EngineHandle> {
+  const { dataDir } = config;
+  await Deno.mkdir(dataDir, { recursive: true, mode: 0o700 });
+  const backend = await selectBackend(log("backend"));
+  try {
+    const store = openStateStore(join(dataDir, STATE_FILE));
+    try {
+      const engine = await OverlayEngine.start({
+        backend,
+        store,
+        marker: new MarkerFile(join(dataDir, MARKER_FILE), { log: log("marker") }),
+        clock: systemClock(),
+        log: log("engine"),
+        dataDir,
+        version: VERSION,
+        readNodeFiles: () => readNodeFiles((name) => readIfThere(join(dataDir, name))),
+      });
+      const close = async (): Promise<void> => {
+        await engine.stop();
+        store.close();
+        backend.close();
+      };
+      return { service: engine, cleanup: () => engine.removeAll(), close };
+    } catch (error) {
+      store.close();
+      throw error;
+    }
+  } catch (error) {
+    backend.close();
+    throw error;
+  }
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
