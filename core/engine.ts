@@ -135,30 +135,27 @@ export class OverlayEngine implements OverlayService {
     return this.#reconciler.pass();
   }
 
-  setLocalNodeId(nodeId: bigint): Promise<void> {
-    return this.#settle(() =>
-      this.#context.store.commit("set_local_node_id", (write) => write.setting("nodeId", nodeId.toString()))
-    );
+  async setLocalNodeId(nodeId: bigint): Promise<void> {
+    const { store } = this.#context;
+    await store.commit("set_local_node_id", (write) => write.setting("nodeId", nodeId.toString()));
   }
 
-  setLocalWgPubkey(publicKey: string): Promise<void> {
-    return this.#settle(() => {
-      if (publicKey.length > MAX_PUBKEY_LENGTH) {
-        throw new InvalidConfigError(
-          `pubkey has ${publicKey.length} characters: send at most ${MAX_PUBKEY_LENGTH}`,
-        );
-      }
-      this.#context.store.commit(
-        "set_local_wg_pubkey",
-        (write) => write.setting("localWgPublicKey", publicKey),
+  async setLocalWgPubkey(publicKey: string): Promise<void> {
+    if (publicKey.length > MAX_PUBKEY_LENGTH) {
+      throw new InvalidConfigError(
+        `pubkey has ${publicKey.length} characters: send at most ${MAX_PUBKEY_LENGTH}`,
       );
-      const device = this.#context.store.settings.globalDevice;
-      if (device && device.publicKey !== publicKey) {
-        this.#context.log.warn("the cluster advertises another key for this node than its device has", {
-          interface: device.interface,
-        });
-      }
-    });
+    }
+    await this.#context.store.commit(
+      "set_local_wg_pubkey",
+      (write) => write.setting("localWgPublicKey", publicKey),
+    );
+    const device = this.#context.store.settings.globalDevice;
+    if (device && device.publicKey !== publicKey) {
+      this.#context.log.warn("the cluster advertises another key for this node than its device has", {
+        interface: device.interface,
+      });
+    }
   }
 
   async setupGlobalOverlay(request: GlobalOverlayRequest, context: RequestContext): Promise<string> {
@@ -184,35 +181,34 @@ export class OverlayEngine implements OverlayService {
 
   async allocateIp(service: string, _joinGlobal: boolean): Promise<string> {
     checkServiceName(service);
-    return await this.#context.locks.run({ [`service:${service}`]: "read" }, () =>
-      this.#settle(() => {
-        const { store, addresses } = this.#context;
-        const hasBridge = store.services.get(service)?.phase === "ready";
-        const lease = hasBridge
-          ? addresses.allocateService(service, "manual")
-          : addresses.allocateNode("manual");
-        try {
-          store.commit("allocate_ip", (write) => write.putLease(lease));
-        } catch (error) {
-          addresses.release(lease);
-          throw error;
-        }
-        return lease.ip;
-      }));
+    return await this.#context.locks.run({ [`service:${service}`]: "read" }, async () => {
+      const { store, addresses } = this.#context;
+      const hasBridge = store.services.get(service)?.phase === "ready";
+      const lease = hasBridge
+        ? addresses.allocateService(service, "manual")
+        : addresses.allocateNode("manual");
+      try {
+        await store.commit("allocate_ip", (write) => write.putLease(lease));
+      } catch (error) {
+        addresses.release(lease);
+        throw error;
+      }
+      return lease.ip;
+    });
   }
 
   /** Only addresses that `allocateIp` handed out are taken back; any other is none of this call's (W17). */
-  releaseIp(text: string): Promise<void> {
-    return this.#settle(() => {
-      const ip = parseIp(text);
-      if (!ip) throw new InvalidConfigError(`invalid IP address ${shown(text)}`);
-      const { store, addresses, log } = this.#context;
+  async releaseIp(text: string): Promise<void> {
+    const ip = parseIp(text);
+    if (!ip) throw new InvalidConfigError(`invalid IP address ${shown(text)}`);
+    const { store, addresses, locks, log } = this.#context;
+    await locks.run({ [`ip:${formatIp(ip)}`]: "write" }, async () => {
       const lease = store.leases.get(formatIp(ip));
       if (lease?.owner !== "manual") {
         if (lease) log.warn("address not released: it is in use", { ip: lease.ip, owner: lease.owner });
         return;
       }
-      store.commit("release_ip", (write) => write.deleteLease(lease.ip));
+      await store.commit("release_ip", (write) => write.deleteLease(lease.ip));
       addresses.release(lease);
     });
   }
@@ -265,34 +261,28 @@ export class OverlayEngine implements OverlayService {
     return this.#peers.removeAllowedIp(publicKey, cidr, scope);
   }
 
-  registerDns(name: string, text: string): Promise<void> {
-    return this.#settle(() => {
-      checkDnsName("name", name);
-      const ip = parseIp(text);
-      if (!ip) throw new InvalidConfigError(`invalid IP address ${quote(text)} for DNS name ${name}`);
-      this.#context.store.commit("register_dns", (write) => write.putDns({ name, ip: formatIp(ip) }));
-    });
+  async registerDns(name: string, text: string): Promise<void> {
+    checkDnsName("name", name);
+    const ip = parseIp(text);
+    if (!ip) throw new InvalidConfigError(`invalid IP address ${quote(text)} for DNS name ${name}`);
+    await this.#context.store.commit("register_dns", (write) => write.putDns({ name, ip: formatIp(ip) }));
   }
 
-  unregisterDns(name: string): Promise<void> {
-    return this.#settle(() => {
-      if (this.#context.store.dns.has(name)) {
-        this.#context.store.commit("unregister_dns", (write) => write.deleteDns(name));
-      }
-    });
+  async unregisterDns(name: string): Promise<void> {
+    if (this.#context.store.dns.has(name)) {
+      await this.#context.store.commit("unregister_dns", (write) => write.deleteDns(name));
+    }
   }
 
   status(detail: boolean): Promise<OverlayStatus> {
     return readStatus(this.#context, this.#reader, detail ? { detail: this.#facts } : {});
   }
 
-  natTick(): Promise<void> {
-    return this.#settle(() => {
-      if (this.#context.store.settings.globalSettings?.natEnabled === false) return;
-      throw new UnsupportedError(
-        "NAT traversal is not built into this release: set up the global overlay with nat_enabled false",
-      );
-    });
+  async natTick(): Promise<void> {
+    if (this.#context.store.settings.globalSettings?.natEnabled === false) return;
+    throw new UnsupportedError(
+      "NAT traversal is not built into this release: set up the global overlay with nat_enabled false",
+    );
   }
 
   /** Takes the global overlay down, as the contract says; the rest of the data plane stays. */
@@ -305,17 +295,12 @@ export class OverlayEngine implements OverlayService {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Runs synchronous work so that what it throws rejects. */
-  #settle<T>(work: () => T): Promise<T> {
-    return Promise.resolve().then(work);
-  }
-
   /** Keeps what was changed host-wide, the first value of each, so that purge can put it back. */
   #rememberHostSettings(): void {
     const { store, backend } = this.#context;
     const kept = store.settings.hostSettings ?? {};
     const changed = backend.changedHostSettings();
     if (Object.keys(changed).every((key) => key in kept)) return;
-    store.commit("host settings", (write) => write.setting("hostSettings", { ...changed, ...kept }));
+    store.intend("host settings", (write) => write.setting("hostSettings", { ...changed, ...kept }));
   }
 }

@@ -18,6 +18,8 @@ export function pidHandle(pid: number): string {
 /** Attaches and detaches containers. */
 export class Attachments {
   readonly #context: EngineContext;
+  /** Releases under way, by handle. */
+  readonly #releases = new Map<string, Promise<void>>();
 
   constructor(context: EngineContext) {
     this.#context = context;
@@ -91,13 +93,16 @@ export class Attachments {
     const leases: LeaseRecord[] = [];
     try {
       const record = this.#plan(handle, service, { netns, request, leases });
-      store.commit("attach_container: intent", (write) => {
+      store.intend("attach_container: intent", (write) => {
         write.putAttachment(record);
         for (const lease of leases) write.putLease(lease);
         this.#keepDnsDefaults(request, write.setting);
       });
       await backend.attachContainer({ netns, links: record.links.map(toLinkSpec) });
-      store.commit("attach_container: done", (write) => write.putAttachment({ ...record, phase: "ready" }));
+      await store.commit(
+        "attach_container: done",
+        (write) => write.putAttachment({ ...record, phase: "ready" }),
+      );
       log.info("container attached", { handle, service: service.name, ip: leases[0]!.ip });
       return leases[0]!.ip;
     } catch (error) {
@@ -126,7 +131,7 @@ export class Attachments {
     const record = store.attachments.get(handle);
     if (record) {
       await backend.removeContainerLinks(record.links);
-      store.commit("attach_container: undone", (write) => {
+      store.intend("attach_container: undone", (write) => {
         write.deleteAttachment(handle);
         for (const lease of leases) write.deleteLease(lease.ip);
       });
@@ -206,15 +211,28 @@ export class Attachments {
     });
   }
 
-  /** Ends an attachment, whatever its phase. The caller holds the lock of its handle, or of its service. */
-  async release(record: AttachmentRecord): Promise<void> {
+  /**
+   * Ends an attachment, whatever its phase. The caller holds the lock of its handle, or of its service; who
+   * comes second joins the first, or an address could be given back twice.
+   */
+  release(record: AttachmentRecord): Promise<void> {
+    const { handle } = record;
+    let release = this.#releases.get(handle);
+    if (!release) {
+      release = this.#release(record).finally(() => this.#releases.delete(handle));
+      this.#releases.set(handle, release);
+    }
+    return release;
+  }
+
+  async #release(record: AttachmentRecord): Promise<void> {
     const { store, backend, addresses, problems, log } = this.#context;
-    store.commit("detach_container: intent", (write) => {
+    store.intend("detach_container: intent", (write) => {
       write.putAttachment({ ...record, phase: "removing" });
     });
     await backend.removeContainerLinks(record.links);
     const leases = [...store.leases.values()].filter((lease) => lease.owner === record.handle);
-    store.commit("detach_container: done", (write) => {
+    await store.commit("detach_container: done", (write) => {
       write.deleteAttachment(record.handle);
       for (const lease of leases) write.deleteLease(lease.ip);
     });

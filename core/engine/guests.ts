@@ -73,15 +73,15 @@ export class Guests {
     };
     try {
       await this.#changeDevice(device, () =>
-        store.commit("attach_container guest: intent", (write) => {
+        store.intend("attach_container guest: intent", (write) => {
           write.putGuest(guest);
           write.putLease(lease);
         }), { set: guest });
       const ready: GuestRecord = { ...guest, phase: "ready" };
-      store.commit("attach_container guest: done", (write) => write.putGuest(ready));
+      await store.commit("attach_container guest: done", (write) => write.putGuest(ready));
       return ready;
     } catch (error) {
-      this.#forget(guest, [lease], "attach_container guest: undone");
+      await this.#forget(guest, [lease], "attach_container guest: undone");
       throw error;
     }
   }
@@ -124,18 +124,18 @@ export class Guests {
   async release(guest: GuestRecord): Promise<void> {
     const { store } = this.#context;
     const intent = (): void =>
-      store.commit(
+      store.intend(
         "detach_container guest: intent",
         (write) => write.putGuest({ ...guest, phase: "removing" }),
       );
     const device = findDevice(this.#context, "");
     if (device) await this.#changeDevice(device, intent, { remove: guest });
     const leases = [...store.leases.values()].filter((lease) => lease.owner === guestHandle(guest.id));
-    this.#forget(guest, leases, "detach_container guest: done");
+    await this.#forget(guest, leases, "detach_container guest: done");
   }
 
-  #forget(guest: GuestRecord, leases: readonly LeaseRecord[], label: string): void {
-    this.#context.store.commit(label, (write) => {
+  async #forget(guest: GuestRecord, leases: readonly LeaseRecord[], label: string): Promise<void> {
+    await this.#context.store.commit(label, (write) => {
       write.deleteGuest(guest.id);
       for (const lease of leases) write.deleteLease(lease.ip);
     });
@@ -144,11 +144,11 @@ export class Guests {
 
   async #changeDevice(
     device: DeviceIdentity,
-    commit: () => void,
+    intend: () => void,
     { set, remove }: { set?: GuestRecord; remove?: GuestRecord },
   ): Promise<void> {
     const before = wantedRoutes(this.#context, device);
-    commit();
+    intend();
     const after = wantedRoutes(this.#context, device);
     try {
       await this.#context.backend.changeDevice(device.interface, {

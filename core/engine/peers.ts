@@ -115,7 +115,7 @@ export class Peers {
     const touched = [...change.puts, ...change.deletes ?? []];
     const before = touched.map((peer) => store.peers.get(peerKey(peer.service, peer.publicKey)));
     const routesBefore = wantedRoutes(this.#context, device);
-    store.commit(change.label, (write) => {
+    await store.commit(change.label, (write) => {
       for (const peer of change.deletes ?? []) write.deletePeer(peer.service, peer.publicKey);
       for (const peer of change.puts) write.putPeer(peer);
     });
@@ -126,7 +126,7 @@ export class Peers {
         ...routeChanges(routesBefore, wantedRoutes(this.#context, device)),
       });
     } catch (error) {
-      store.commit(`${change.label}: undone`, (write) => putBack(write, touched, before));
+      store.intend(`${change.label}: undone`, (write) => putBack(write, touched, before));
       throw error;
     } finally {
       this.#reader.invalidate(device.interface);

@@ -69,7 +69,7 @@ export class ServiceOverlays {
         if (!present) await this.#remove(record, { forgetIdentity: false });
         throw error;
       }
-      if (record.phase !== "ready") record = this.#put("done", { ...record, phase: "ready" });
+      if (record.phase !== "ready") record = await this.#put("done", { ...record, phase: "ready" });
       return toReply(record);
     });
   }
@@ -78,7 +78,7 @@ export class ServiceOverlays {
     const { store, backend, addresses, log } = this.#context;
     const record = await this.#newRecord(service);
     try {
-      store.commit("setup_service_overlay: intent", (write) => write.putService(record));
+      store.intend("setup_service_overlay: intent", (write) => write.putService(record));
     } catch (error) {
       addresses.unassignSubnet(service, record.nodeId);
       throw error;
@@ -133,10 +133,11 @@ export class ServiceOverlays {
   }
 
   async #ensureDedicated(record: ServiceRecord): Promise<ServiceRecord> {
-    const { backend, marker, log } = this.#context;
+    const { store, backend, marker, log } = this.#context;
     const isNew = record.dedicated === undefined;
     const dedicated = record.dedicated ?? await this.#newDedicated(record);
-    const next = isNew ? this.#put("dedicated intent", { ...record, dedicated }) : record;
+    const next = { ...record, dedicated };
+    if (isNew) store.intend("setup_service_overlay: dedicated intent", (write) => write.putService(next));
     try {
       await backend.ensureDevice(deviceSpec(this.#context, findDevice(this.#context, record.name)!));
     } catch (error) {
@@ -144,6 +145,7 @@ export class ServiceOverlays {
       throw error;
     }
     if (isNew) {
+      await this.#put("dedicated device", next);
       await marker.upsert(toMarkerEntry(next));
       log.info("dedicated WireGuard device is up", { service: record.name, interface: dedicated.interface });
     }
@@ -188,7 +190,7 @@ export class ServiceOverlays {
   async #dropDedicated(record: ServiceRecord, how: RemovalOptions): Promise<ServiceRecord> {
     const { dedicated: _, ...shared } = record;
     await this.#removeDevice(record, how);
-    return this.#put("dedicated removed", shared);
+    return await this.#put("dedicated removed", shared);
   }
 
   async #removeDevice(record: ServiceRecord, { forgetIdentity }: RemovalOptions): Promise<void> {
@@ -200,8 +202,8 @@ export class ServiceOverlays {
     this.#reader.invalidate(device.interface);
   }
 
-  #put(label: string, record: ServiceRecord): ServiceRecord {
-    this.#context.store.commit(`setup_service_overlay: ${label}`, (write) => write.putService(record));
+  async #put(label: string, record: ServiceRecord): Promise<ServiceRecord> {
+    await this.#context.store.commit(`setup_service_overlay: ${label}`, (write) => write.putService(record));
     return record;
   }
 
@@ -220,7 +222,7 @@ export class ServiceOverlays {
 
   async #remove(record: ServiceRecord, how: RemovalOptions): Promise<void> {
     const { store, backend, addresses, log } = this.#context;
-    store.commit("teardown_service_overlay: intent", (write) => {
+    store.intend("teardown_service_overlay: intent", (write) => {
       write.putService({ ...record, phase: "removing" });
     });
     const errors: unknown[] = [];
@@ -238,7 +240,7 @@ export class ServiceOverlays {
       this.#context.problems.set(`service:${record.name}`, errors.map(describeError).join("; "));
       throw new TeardownError(`cannot take down service ${record.name}`, errors);
     }
-    store.commit("teardown_service_overlay: done", (write) => {
+    await store.commit("teardown_service_overlay: done", (write) => {
       for (const lease of store.leases.values()) {
         if (lease.pool === servicePoolName(record.name)) write.deleteLease(lease.ip);
       }
@@ -250,11 +252,13 @@ export class ServiceOverlays {
     log.info("service network is down", { service: record.name, bridge: record.bridge });
   }
 
-  /** Puts a ready service's network and device right. The caller holds the service's lock. */
+  /** Puts a ready service's network or device right. The caller holds the service's lock. */
   async repair(record: ServiceRecord, what: "network" | "device"): Promise<void> {
-    const { backend } = this.#context;
+    const { backend, marker } = this.#context;
     if (what === "network") return await backend.ensureServiceNetwork(networkSpec(record));
     await backend.ensureDevice(deviceSpec(this.#context, findDevice(this.#context, record.name)!));
+    // A process that died between device and marker left the marker without it.
+    await marker.upsert(toMarkerEntry(record));
   }
 }
 

@@ -1,12 +1,20 @@
 /**
- * The daemon's durable state: `<data_dir>/overlayd.db`, SQLite in WAL mode with `synchronous=FULL`.
+ * The daemon's durable state: `<data_dir>/overlayd.db`, SQLite in WAL mode.
  *
  * The store keeps every record in memory too, loaded once, so that reads cost nothing and `status` never
- * touches the disk. Writes go through {@linkcode StateStore.commit} only: what the callback changes is one
- * transaction, durable when `commit` returns, and memory follows only then.
+ * touches the disk. Writes are transactions of two strengths:
+ *
+ * - {@linkcode StateStore.intend} survives the death of the process and not a loss of power. That is enough for
+ *   an intent: what it announces is in the kernel's memory, and a loss of power takes that away as well.
+ * - {@linkcode StateStore.commit} survives both (`synchronous=FULL`). Since the WAL is flushed in order, a commit
+ *   makes every earlier intent durable too. Commits that wait at the same time share one flush: under load
+ *   that is what an attach spends most of its time on.
+ *
+ * Memory follows only when a transaction has succeeded.
  */
 
 import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { setImmediate } from "node:timers";
 import type {
   AttachmentRecord,
   DnsRecord,
@@ -60,10 +68,12 @@ export interface StateStore {
   readonly peers: ReadonlyMap<string, PeerRecord>;
   readonly dns: ReadonlyMap<string, DnsRecord>;
   /**
-   * Runs `change` as one durable transaction. `label` says what for, in logs and crash tests.
+   * Records an intent, at once. `label` says what for, in logs and crash tests.
    * If it throws, neither disk nor memory has changed.
    */
-  commit(label: string, change: (write: StateWriter) => void): void;
+  intend(label: string, change: (write: StateWriter) => void): void;
+  /** Records a result. When this resolves it survives a loss of power; if it rejects, nothing has changed. */
+  commit(label: string, change: (write: StateWriter) => void): Promise<void>;
   close(): void;
 }
 
@@ -82,7 +92,7 @@ export function openStateStore(path: string): StateStore {
   if (Deno.build.os !== "windows") Deno.chmodSync(path, 0o600);
   const db = new DatabaseSync(path);
   try {
-    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 2000");
+    db.exec("PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 2000");
     migrate(db, path);
     return new SqliteStateStore(db);
   } catch (error) {
@@ -93,6 +103,12 @@ export function openStateStore(path: string): StateStore {
 
 /** SQL of every statement, by the name it is used under. */
 const SQL = {
+  begin: "BEGIN IMMEDIATE",
+  commit: "COMMIT",
+  rollback: "ROLLBACK",
+  savepoint: "SAVEPOINT change",
+  rollbackToSavepoint: "ROLLBACK TO change",
+  releaseSavepoint: "RELEASE change",
   putSetting: "INSERT OR REPLACE INTO settings VALUES (?, ?)",
   deleteSetting: "DELETE FROM settings WHERE key = ?",
   putService: "INSERT OR REPLACE INTO services VALUES (?, ?)",
@@ -109,6 +125,13 @@ const SQL = {
   deleteDns: "DELETE FROM dns_records WHERE name = ?",
 } as const;
 
+type Change = (write: StateWriter) => void;
+
+/** How one change of a transaction went. */
+interface Outcome {
+  readonly error?: unknown;
+}
+
 class SqliteStateStore implements StateStore {
   readonly settings: Settings = {};
   readonly services = new Map<string, ServiceRecord>();
@@ -119,6 +142,8 @@ class SqliteStateStore implements StateStore {
   readonly dns = new Map<string, DnsRecord>();
   readonly #db: DatabaseSync;
   readonly #statements: Record<keyof typeof SQL, StatementSync>;
+  readonly #waiting: { change: Change; resolve: () => void; reject: (error: unknown) => void }[] = [];
+  #synchronous = "";
 
   constructor(db: DatabaseSync) {
     this.#db = db;
@@ -128,20 +153,68 @@ class SqliteStateStore implements StateStore {
     this.#load();
   }
 
-  commit(_label: string, change: (write: StateWriter) => void): void {
-    const applied: (() => void)[] = [];
-    this.#db.exec("BEGIN IMMEDIATE");
+  intend(_label: string, change: Change): void {
+    const [outcome] = this.#transact([change], "NORMAL");
+    if (outcome?.error !== undefined) throw outcome.error;
+  }
+
+  commit(_label: string, change: Change): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ change, resolve, reject });
+      // A later turn, so that whatever else is ready to commit in this one shares the flush.
+      if (this.#waiting.length === 1) setImmediate(() => this.#flush());
+    });
+  }
+
+  #flush(): void {
+    const batch = this.#waiting.splice(0);
+    let outcomes: Outcome[];
     try {
-      change(this.#writer(applied));
-      this.#db.exec("COMMIT");
+      outcomes = this.#transact(batch.map(({ change }) => change), "FULL");
     } catch (error) {
-      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+      outcomes = batch.map(() => ({ error }));
+    }
+    for (const [i, { resolve, reject }] of batch.entries()) {
+      const { error } = outcomes[i]!;
+      if (error === undefined) resolve();
+      else reject(error);
+    }
+  }
+
+  /** Runs changes as one transaction; one that throws is left out of it and does not spoil the others. */
+  #transact(changes: readonly Change[], synchronous: "NORMAL" | "FULL"): Outcome[] {
+    if (synchronous !== this.#synchronous) this.#db.exec(`PRAGMA synchronous = ${synchronous}`);
+    this.#synchronous = synchronous;
+    const applied: (() => void)[] = [];
+    this.#statements.begin.run();
+    try {
+      const outcomes = changes.map((change) => this.#attempt(change, applied));
+      this.#statements.commit.run();
+      for (const apply of applied) apply();
+      return outcomes;
+    } catch (error) {
+      if (this.#db.isTransaction) this.#statements.rollback.run();
       throw error;
     }
-    for (const apply of applied) apply();
+  }
+
+  #attempt(change: Change, applied: (() => void)[]): Outcome {
+    const mine: (() => void)[] = [];
+    this.#statements.savepoint.run();
+    try {
+      change(this.#writer(mine));
+      applied.push(...mine);
+      return {};
+    } catch (error) {
+      this.#statements.rollbackToSavepoint.run();
+      return { error };
+    } finally {
+      this.#statements.releaseSavepoint.run();
+    }
   }
 
   close(): void {
+    if (this.#waiting.length > 0) this.#flush();
     this.#db.close();
   }
 

@@ -38,15 +38,22 @@ class Reaper {
 function mortalStore(store: StateStore, reaper: Reaper): StateStore {
   return new Proxy(store, {
     get(target, key): unknown {
-      if (key !== "commit") {
-        const value: unknown = Reflect.get(target, key, target);
-        return typeof value === "function" ? value.bind(target) : value;
+      const value: unknown = Reflect.get(target, key, target);
+      if (key === "intend") {
+        return (label: string, change: Parameters<StateStore["intend"]>[1]): void => {
+          reaper.point(`before ${label}`);
+          target.intend(label, change);
+          reaper.point(`after ${label}`);
+        };
       }
-      return (label: string, change: Parameters<StateStore["commit"]>[1]): void => {
-        reaper.point(`before commit ${label}`);
-        target.commit(label, change);
-        reaper.point(`after commit ${label}`);
-      };
+      if (key === "commit") {
+        return async (label: string, change: Parameters<StateStore["commit"]>[1]): Promise<void> => {
+          reaper.point(`before commit ${label}`);
+          await target.commit(label, change);
+          reaper.point(`after commit ${label}`);
+        };
+      }
+      return typeof value === "function" ? value.bind(target) : value;
     },
   });
 }
@@ -274,7 +281,10 @@ Deno.test("the audit sees what it is there to see: planted leaks (negative contr
     addresses: [],
     routes: [],
   });
-  rig.store.commit("plant", (write) => write.putLease({ ip: "10.200.0.9", pool: "node", owner: "pid:9" }));
+  await rig.store.commit(
+    "plant",
+    (write) => write.putLease({ ip: "10.200.0.9", pool: "node", owner: "pid:9" }),
+  );
   rig.host.remove("veth-200-s");
   const wrong = audit(rig).join("\n");
   assertStringIncludes(wrong, "link veth-9-s leaked");
