@@ -100,6 +100,7 @@ export class FakeHost {
     this.#unlink(name);
   }
 
+  /** The public key that a device with this private key shows. */
   publicKeyOf(privateKey: Uint8Array): Uint8Array {
     return this.#derivePublicKey(privateKey);
   }

@@ -14,5 +14,7 @@ export async function selectBackend(log: Log): Promise<NetworkBackend> {
     const { LinuxBackend } = await import("./linux.ts");
     return await LinuxBackend.open(log);
   }
-  throw new UnsupportedError(`the overlay is not supported on ${Deno.build.os} in this release: run it on Linux`);
+  throw new UnsupportedError(
+    `the overlay is not supported on ${Deno.build.os} in this release: run it on Linux`,
+  );
 }

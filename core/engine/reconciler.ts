@@ -3,6 +3,7 @@
  * whenever a link of ours changes behind our back, and on a timer.
  */
 
+import { setImmediate } from "node:timers";
 import type { InventoryEntry } from "../backend/backend.ts";
 import { describeError } from "../errors.ts";
 import { parsePrefix } from "../ip/prefix.ts";
@@ -19,6 +20,8 @@ import { gatewayPrefix, type ServiceOverlays } from "./service_overlays.ts";
 const SETTLE_MS = 200;
 /** Full passes while nothing seems to happen. */
 const PASS_INTERVAL_MS = 30_000;
+/** Containers looked at in /proc in one go, between which other work has its turn. */
+const LOOK_SLICE = 32;
 /** A thing that belongs to nothing is removed when seen by two passes at least this far apart. */
 const ORPHAN_AGE_MS = 30_000;
 
@@ -36,8 +39,9 @@ export class Reconciler {
   readonly #parts: Repairers;
   /** When each orphan was first seen, by name and tag. */
   readonly #orphans = new Map<string, number>();
-  #pass: Promise<void> | undefined;
-  #again = false;
+  /** End of the queue of passes. */
+  #passes: Promise<void> = Promise.resolve();
+  #repairIsDue = false;
   #cancelTimer = (): void => {};
   #stopWatching = (): void => {};
   #stopped = false;
@@ -50,7 +54,8 @@ export class Reconciler {
   /** Settles what a dead process left open, then adopts, rebuilds and collects. Nothing else runs meanwhile. */
   async recover(): Promise<void> {
     await this.#settle();
-    const desired = await this.#desired(new Set());
+    const dead = await this.#deadAttachments();
+    const desired = this.#desired({ dead, busyTags: new Set() });
     const inventory = await this.#context.backend.inventory();
     // Every device once: its peers are not in the inventory.
     const devices = desired.devices.map((d): RepairAction => ({
@@ -69,8 +74,8 @@ export class Reconciler {
 
   /** Begins to watch and to pass regularly. */
   async start(): Promise<void> {
-    this.#stopWatching = await this.#context.backend.watch(() => this.#schedule(SETTLE_MS));
-    this.#schedule(PASS_INTERVAL_MS);
+    this.#stopWatching = await this.#context.backend.watch(() => this.#scheduleRepair());
+    this.#scheduleFull();
   }
 
   /** Ends watching; resolves when no pass runs any more. */
@@ -78,40 +83,60 @@ export class Reconciler {
     this.#stopped = true;
     this.#cancelTimer();
     this.#stopWatching();
-    await this.#pass;
+    await this.#passes;
   }
 
-  #schedule(delayMs: number): void {
-    if (this.#stopped) return;
-    if (this.#pass) {
-      this.#again ||= delayMs === SETTLE_MS;
-      return;
-    }
-    this.#cancelTimer();
-    this.#cancelTimer = this.#context.clock.after(delayMs, () => void this.pass());
-  }
-
-  /** One pass over everything; resolves when it is done. Joins the pass that runs, if one does. */
-  pass(): Promise<void> {
-    return this.#pass ??= this.#runPass().finally(() => {
-      this.#pass = undefined;
-      const soon = this.#again;
-      this.#again = false;
-      this.#schedule(soon ? SETTLE_MS : PASS_INTERVAL_MS);
+  /** A pass soon, because a link changed: it compares links and does not look for dead containers. */
+  #scheduleRepair(): void {
+    if (this.#stopped || this.#repairIsDue) return;
+    this.#repairIsDue = true;
+    this.#context.clock.after(SETTLE_MS, () => {
+      this.#repairIsDue = false;
+      if (!this.#stopped) void this.#enqueue({ lookForDead: false });
     });
   }
 
-  async #runPass(): Promise<void> {
+  #scheduleFull(): void {
+    if (this.#stopped) return;
+    this.#cancelTimer = this.#context.clock.after(
+      PASS_INTERVAL_MS,
+      () => void this.pass().then(() => this.#scheduleFull()),
+    );
+  }
+
+  /** A full pass over everything, after those that run; resolves when it is done. */
+  pass(): Promise<void> {
+    return this.#enqueue({ lookForDead: true });
+  }
+
+  #enqueue(options: { readonly lookForDead: boolean }): Promise<void> {
+    return this.#passes = this.#passes.then(() => this.#runPass(options));
+  }
+
+  async #runPass({ lookForDead }: { readonly lookForDead: boolean }): Promise<void> {
     try {
+      const dead = lookForDead ? await this.#deadAttachments() : new Set<string>();
       // The inventory first: what is recorded after it was taken cannot be mistaken for missing or orphaned.
       const before = this.#busyTags();
       const inventory = await this.#context.backend.inventory();
-      const desired = await this.#desired(new Set([...before, ...this.#busyTags()]));
+      const desired = this.#desired({ dead, busyTags: new Set([...before, ...this.#busyTags()]) });
       const actions = planRepair(desired, inventory);
       await this.#execute(this.#ripe(actions));
     } catch (err) {
       this.#context.log.error("repair pass failed", { err });
     }
+  }
+
+  /** Handles of attachments whose container is gone, looked up a slice at a time. */
+  async #deadAttachments(): Promise<Set<string>> {
+    const { store, backend } = this.#context;
+    const dead = new Set<string>();
+    let looked = 0;
+    for (const { handle, netns, phase } of [...store.attachments.values()]) {
+      if (phase === "ready" && !await backend.isAlive(netns)) dead.add(handle);
+      if (++looked % LOOK_SLICE === 0) await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+    return dead;
   }
 
   /** All but orphans that have not been seen long enough. */
@@ -223,7 +248,9 @@ export class Reconciler {
     }
   }
 
-  async #desired(busyTags: ReadonlySet<string>): Promise<DesiredState> {
+  #desired(
+    { dead, busyTags }: { readonly dead: ReadonlySet<string>; readonly busyTags: ReadonlySet<string> },
+  ): DesiredState {
     const { store, installation } = this.#context;
     const ready = [...store.services.values()].filter((service) => service.phase === "ready");
     const devices = [
@@ -246,21 +273,8 @@ export class Reconciler {
         gateway: gatewayPrefix(service),
         mtuBytes: service.mtuBytes,
       })),
-      attachments: await Promise.all(attachments.map((a) => this.#desiredAttachment(a))),
+      attachments: attachments.map((a) => desiredAttachment(a, !dead.has(a.handle))),
       busyTags,
-    };
-  }
-
-  async #desiredAttachment(record: AttachmentRecord): Promise<DesiredState["attachments"][number]> {
-    return {
-      handle: record.handle,
-      service: record.service,
-      alive: await this.#context.backend.isAlive(record.netns),
-      links: record.links.map(({ hostName, tag, uplink }) => ({
-        hostName,
-        tag,
-        ...(uplink.kind === "bridge" ? { bridge: uplink.bridge } : {}),
-      })),
     };
   }
 
@@ -279,6 +293,22 @@ export class Reconciler {
       ),
     ]);
   }
+}
+
+function desiredAttachment(
+  record: AttachmentRecord,
+  alive: boolean,
+): DesiredState["attachments"][number] {
+  return {
+    handle: record.handle,
+    service: record.service,
+    alive,
+    links: record.links.map(({ hostName, tag, uplink }) => ({
+      hostName,
+      tag,
+      ...(uplink.kind === "bridge" ? { bridge: uplink.bridge } : {}),
+    })),
+  };
 }
 
 function orphanKey(entry: InventoryEntry): string {

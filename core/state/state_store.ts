@@ -89,7 +89,7 @@ export function peerKey(service: string, publicKey: string): string {
  */
 export function openStateStore(path: string): StateStore {
   Deno.openSync(path, { create: true, write: true, mode: 0o600 }).close();
-  if (Deno.build.os !== "windows") Deno.chmodSync(path, 0o600);
+  Deno.chmodSync(path, 0o600);
   const db = new DatabaseSync(path);
   try {
     db.exec("PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 2000");
