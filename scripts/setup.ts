@@ -10,16 +10,24 @@ import { fetchKernelImage, findKernelImage } from "./support/kernel_image.ts";
 import { DENO_2_4_2, DENORT_2_4_2, fetchNpmTool, findNpmTool, type NpmTool } from "./support/npm_tools.ts";
 import { findProgram, installPackages, missingPackages } from "./support/packages.ts";
 import { print } from "./support/process.ts";
+import { RIG_PARTS, type RigPart } from "./support/rig_part.ts";
 
-/** Brings everything. @returns One line for each thing that is still missing, with the reason. */
-export async function setUp(): Promise<string[]> {
+/**
+ * Brings the named parts.
+ *
+ * @returns One line for each thing that is still missing, with the reason.
+ */
+export async function setUp(parts: readonly RigPart[] = RIG_PARTS): Promise<string[]> {
   const cache = cacheDir();
-  const lacks = await installMissingPackages();
+  const lacks: string[] = [];
+  if (parts.includes("packages")) lacks.push(...await installMissingPackages());
   if (Deno.build.os !== "linux" || Deno.build.arch !== "x86_64") {
     return [...lacks, "kernel and compile rigs: need an x86-64 Linux host"];
   }
-  lacks.push(...await bringKernelImage(cache));
-  for (const tool of [DENO_2_4_2, DENORT_2_4_2]) lacks.push(...await bringNpmTool(cache, tool));
+  if (parts.includes("kernel")) lacks.push(...await bringKernelImage(cache));
+  if (parts.includes("npm")) {
+    for (const tool of [DENO_2_4_2, DENORT_2_4_2]) lacks.push(...await bringNpmTool(cache, tool));
+  }
   return lacks;
 }
 

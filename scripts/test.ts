@@ -7,24 +7,19 @@
  */
 import { join } from "@std/path";
 import { parseArgs } from "@std/cli";
-import { JUnitError, parseJUnit } from "./support/junit.ts";
+import { runInGuest } from "../tests/support/kernel_rig.ts";
+import { setUp } from "./setup.ts";
+import { testArgv } from "./support/deno_test.ts";
 import { denoArgv, print, stream } from "./support/process.ts";
+import { readReport } from "./support/report_file.ts";
 import { REPO, sourceFiles } from "./support/repo.ts";
-import { type Suite, suite, SUITE_NAMES, type SuiteName, testArgv } from "./support/suites.ts";
-import {
-  EMPTY_SUMMARY,
-  exitCode,
-  report,
-  type SuiteRun,
-  summarise,
-  type Summary,
-  total,
-} from "./support/summary.ts";
+import { type Suite, suite, SUITE_NAMES, type SuiteName } from "./support/suites.ts";
+import { EMPTY_SUMMARY, exitCode, report, summarise, type Summary, total } from "./support/summary.ts";
 
 /** What the command line asks for. */
 interface Plan {
   readonly suites: readonly SuiteName[];
-  readonly filter?: string;
+  readonly options: { readonly filter?: string };
   readonly setUp: boolean;
 }
 
@@ -56,21 +51,26 @@ function parsePlan(args: readonly string[]): Plan | string {
   const only = typeof flags.only === "string" ? flags.only.split(",") : [...SUITE_NAMES];
   const strange = only.filter((name) => !(SUITE_NAMES as readonly string[]).includes(name));
   if (strange.length > 0) return `test: no suite ${strange.join(", ")}; there are ${SUITE_NAMES.join(", ")}`;
-  const filter = typeof flags.filter === "string" && flags.filter !== "" ? { filter: flags.filter } : {};
+  const options = typeof flags.filter === "string" && flags.filter !== "" ? { filter: flags.filter } : {};
   return {
     suites: SUITE_NAMES.filter((name) => only.includes(name)),
     setUp: flags["no-setup"] !== true,
-    ...filter,
+    options,
   };
 }
 
 async function run(plan: Plan): Promise<Summary[]> {
+  const suites = plan.suites.map(suite);
+  const parts = suites.flatMap((one) => one.parts);
+  if (plan.setUp && parts.length > 0) {
+    for (const line of await setUp(parts)) print(`setup: missing: ${line}`);
+  }
   const prepared = await prepare();
   if (prepared !== undefined) return [prepared];
   const temp = await Deno.makeTempDir({ prefix: "zlayer-overlayd-test-" });
   try {
     const sums: Summary[] = [];
-    for (const name of plan.suites) sums.push(await runSuite(suite(name), temp, plan));
+    for (const one of suites) sums.push(await runSuite(one, temp, plan));
     return sums;
   } finally {
     await Deno.remove(temp, { recursive: true });
@@ -79,49 +79,54 @@ async function run(plan: Plan): Promise<Summary[]> {
 
 /** Checks types and fills Deno's cache once, so that the suites need neither network nor compiler. */
 async function prepare(): Promise<Summary | undefined> {
-  const { code } = await stream(denoArgv("check", "--frozen", ...sourceFiles()), {
-    cwd: REPO,
-    env: CHILD_ENV,
-  });
+  const argv = denoArgv("check", "--quiet", "--frozen", ...sourceFiles());
+  const { code } = await stream(argv, { cwd: REPO, env: CHILD_ENV });
   if (code === 0) return undefined;
   return { ...EMPTY_SUMMARY, failed: 1, failures: ["deno check: see its output"] };
 }
 
 async function runSuite(one: Suite, temp: string, plan: Plan): Promise<Summary> {
-  if (one.files.length === 0) return EMPTY_SUMMARY;
-  print(`\n--- ${one.name}: ${one.files.length} files`);
+  const files = [...one.files, ...one.guestFiles];
+  if (files.length === 0) return EMPTY_SUMMARY;
+  print(`\n--- ${one.name}: ${files.length} files`);
   const unmet = await one.unmet();
   if (unmet !== undefined) {
     print(`skipped: ${unmet}`);
-    return {
-      ...EMPTY_SUMMARY,
-      skips: one.files.map((file) => ({ what: `${one.name}: ${file}`, reason: unmet })),
-    };
+    const skips = files.map((file) => ({ what: `${one.name}: ${file}`, reason: unmet }));
+    return { ...EMPTY_SUMMARY, skips };
   }
+  return total([await runFiles(one, temp, plan), await runGuestFiles(one, plan)]);
+}
+
+async function runFiles(one: Suite, temp: string, plan: Plan): Promise<Summary> {
+  if (one.files.length === 0) return EMPTY_SUMMARY;
   const junitPath = join(temp, `${one.name}.xml`);
-  const filter = plan.filter === undefined ? {} : { filter: plan.filter };
-  const { code, timedOut } = await stream(one.wrap(testArgv(one.files, junitPath, filter)), {
+  const { code, timedOut } = await stream(one.wrap(testArgv(one.files, junitPath, plan.options)), {
     cwd: REPO,
     env: CHILD_ENV,
     timeoutMs: one.timeoutMs,
   });
+  const cases = await readReport(junitPath);
+  return summarise({ suite: one.name, code, timedOut, cases, expectedFiles: expected(one.files, plan) });
+}
+
+/** One guest runs all its files, console shown as it comes. */
+async function runGuestFiles(one: Suite, plan: Plan): Promise<Summary> {
+  if (one.guestFiles.length === 0) return EMPTY_SUMMARY;
+  const onOutput = (text: string): void => void Deno.stdout.writeSync(new TextEncoder().encode(text));
+  const guest = await runInGuest(one.guestFiles, { ...plan.options, timeoutMs: one.timeoutMs, onOutput });
   return summarise({
-    suite: one.name,
-    code,
-    timedOut,
-    cases: await readReport(junitPath),
-    expectedFiles: plan.filter === undefined ? one.files : [],
+    suite: `${one.name} (guest)`,
+    code: guest.code ?? 1,
+    timedOut: guest.timedOut,
+    cases: guest.cases,
+    expectedFiles: expected(one.guestFiles, plan),
   });
 }
 
-async function readReport(path: string): Promise<SuiteRun["cases"]> {
-  try {
-    return parseJUnit(await Deno.readTextFile(path));
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return { problem: "deno test wrote no report" };
-    if (error instanceof JUnitError) return { problem: error.message };
-    throw error;
-  }
+/** With a filter, a file without a test is nothing strange. */
+function expected(files: readonly string[], plan: Plan): readonly string[] {
+  return plan.options.filter === undefined ? files : [];
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -1,12 +1,20 @@
 /** The test suites: which files belong to each, what each needs, and how it is started. */
-import { capture, denoArgv } from "./process.ts";
+import { guestUnmet } from "../../tests/support/kernel_rig.ts";
+import { cacheDir } from "./cache_dir.ts";
+import { DENO_2_4_2, DENORT_2_4_2, findNpmTool } from "./npm_tools.ts";
+import { capture } from "./process.ts";
 import { sourceFiles } from "./repo.ts";
+import type { RigPart } from "./rig_part.ts";
 
 /** One group of test files that run in one `deno test`. */
 export interface Suite {
   readonly name: SuiteName;
-  /** Test files relative to the repository. */
+  /** Test files relative to the repository, run on this machine. */
   readonly files: readonly string[];
+  /** Test files that run inside the guest of the kernel rig. */
+  readonly guestFiles: readonly string[];
+  /** What set-up has to bring first. */
+  readonly parts: readonly RigPart[];
   /** Longest run before the suite is killed. */
   readonly timeoutMs: number;
   /** Why this machine cannot run it, or undefined when it can. */
@@ -63,16 +71,29 @@ export function inNamespaces(argv: readonly string[]): string[] {
 export function suite(name: SuiteName): Suite {
   const plain = (argv: readonly string[]): readonly string[] => argv;
   const met = (): Promise<undefined> => Promise.resolve(undefined);
-  const base = { name, files: testFiles(name), wrap: plain, unmet: met };
+  const all = sourceFiles("tests").filter((path) => path.endsWith("_test.ts") && suiteOf(path) === name);
+  const files = all.filter((path) => !path.startsWith(GUEST_FOLDER));
+  const base = { name, files, guestFiles: [], parts: [], wrap: plain, unmet: met, timeoutMs: 10 * MINUTE };
   switch (name) {
     case "unit":
-      return { ...base, timeoutMs: 10 * MINUTE };
+      return base;
     case "netns":
-      return { ...base, timeoutMs: 15 * MINUTE, unmet: namespacesUnmet, wrap: inNamespaces };
+      return {
+        ...base,
+        parts: ["packages"],
+        timeoutMs: 15 * MINUTE,
+        unmet: namespacesUnmet,
+        wrap: inNamespaces,
+      };
     case "compile":
-      return { ...base, timeoutMs: 10 * MINUTE };
+      return { ...base, parts: ["npm"], unmet: compileUnmet };
     case "kernel":
-      return { ...base, timeoutMs: 10 * MINUTE };
+      return {
+        ...base,
+        guestFiles: all.filter((path) => path.startsWith(GUEST_FOLDER)),
+        parts: ["packages", "kernel"],
+        unmet: () => Promise.resolve(guestUnmet()),
+      };
   }
 }
 
@@ -84,29 +105,17 @@ export function suiteOf(path: string): SuiteName {
   return "unit";
 }
 
-/** Test files of a suite; those of the guest are not among the kernel suite's. */
-function testFiles(name: SuiteName): string[] {
-  return sourceFiles("tests").filter((path) =>
-    path.endsWith("_test.ts") && suiteOf(path) === name && !path.startsWith(GUEST_FOLDER)
-  );
-}
-
-/** Command line of `deno test` for the files; everything they import must be in the cache. */
-export function testArgv(
-  files: readonly string[],
-  junitPath: string,
-  options: { readonly filter?: string } = {},
-): string[] {
-  const filter = options.filter === undefined ? [] : ["--filter", options.filter];
-  return denoArgv(
-    ...["test", "-A", "--frozen", "--cached-only", "--no-check", "--junit-path", junitPath, ...filter],
-    ...files,
-  );
-}
-
 async function namespacesUnmet(): Promise<string | undefined> {
   if (Deno.build.os !== "linux") return "needs Linux";
   if (Deno.uid() !== 0) return "needs root, to make network namespaces";
   const { code, stderr } = await capture(inNamespaces(["ping", "-c", "1", "-W", "2", "127.0.0.1"]));
   return code === 0 ? undefined : `cannot make namespaces here: ${stderr.trim() || `exit code ${code}`}`;
+}
+
+function compileUnmet(): Promise<string | undefined> {
+  const cache = cacheDir();
+  const lacking = [DENO_2_4_2, DENORT_2_4_2].filter((tool) => findNpmTool(cache, tool) === undefined);
+  if (lacking.length === 0) return Promise.resolve(undefined);
+  const names = lacking.map(({ name, version }) => `${name}@${version}`).join(" and ");
+  return Promise.resolve(`needs npm's ${names} in the cache; deno task setup fetches them`);
 }
