@@ -10,7 +10,7 @@ import { parseArgs } from "@std/cli";
 import { runInGuest } from "../tests/support/kernel_rig.ts";
 import { setUp } from "./setup.ts";
 import { testArgv } from "./support/deno_test.ts";
-import { denoArgv, print, stream } from "./support/process.ts";
+import { denoArgv, denoEnv, print, stream } from "./support/process.ts";
 import { readReport } from "./support/report_file.ts";
 import { REPO, sourceFiles } from "./support/repo.ts";
 import { type Suite, suite, SUITE_NAMES, type SuiteName } from "./support/suites.ts";
@@ -22,8 +22,6 @@ interface Plan {
   readonly options: { readonly filter?: string };
   readonly setUp: boolean;
 }
-
-const CHILD_ENV = { DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1" };
 
 async function main(args: readonly string[]): Promise<number> {
   const plan = parsePlan(args);
@@ -80,7 +78,7 @@ async function run(plan: Plan): Promise<Summary[]> {
 /** Checks types and fills Deno's cache once, so that the suites need neither network nor compiler. */
 async function prepare(): Promise<Summary | undefined> {
   const argv = denoArgv("check", "--quiet", "--frozen", ...sourceFiles());
-  const { code } = await stream(argv, { cwd: REPO, env: CHILD_ENV });
+  const { code } = await stream(argv, { cwd: REPO, env: denoEnv() });
   if (code === 0) return undefined;
   return { ...EMPTY_SUMMARY, failed: 1, failures: ["deno check: see its output"] };
 }
@@ -103,7 +101,7 @@ async function runFiles(one: Suite, temp: string, plan: Plan): Promise<Summary> 
   const junitPath = join(temp, `${one.name}.xml`);
   const { code, timedOut } = await stream(one.wrap(testArgv(one.files, junitPath, plan.options)), {
     cwd: REPO,
-    env: CHILD_ENV,
+    env: denoEnv(),
     timeoutMs: one.timeoutMs,
   });
   const cases = await readReport(junitPath);

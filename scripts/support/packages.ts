@@ -6,6 +6,8 @@ export interface DebianPackage {
   readonly name: string;
   /** A program looked up in {@linkcode PROGRAM_DIRS}, or an absolute path. */
   readonly probe: string;
+  /** The program has to be statically linked, as another package may have brought one that is not. */
+  readonly mustBeStatic?: boolean;
   /** What tests do with it. */
   readonly use: string;
 }
@@ -25,7 +27,12 @@ export const PACKAGES: readonly DebianPackage[] = [
   { name: "iproute2", probe: "ip", use: "network namespaces and assertions" },
   { name: "iputils-ping", probe: "ping", use: "reachability" },
   { name: "crun", probe: "crun", use: "a real OCI container" },
-  { name: "busybox-static", probe: "busybox", use: "the container's root and the guest's init" },
+  {
+    name: "busybox-static",
+    probe: "busybox",
+    mustBeStatic: true,
+    use: "roots of containers, the guest's init",
+  },
   { name: "qemu-system-x86", probe: "qemu-system-x86_64", use: "the kernel rig" },
   { name: "kmod", probe: "modprobe", use: "the guest's modules" },
   { name: "cpio", probe: "cpio", use: "the guest's initramfs" },
@@ -43,7 +50,10 @@ export function findProgram(name: string): string | undefined {
 
 /** Packages whose probe is not there. */
 export function missingPackages(): DebianPackage[] {
-  return PACKAGES.filter(({ probe }) => findProgram(probe) === undefined);
+  return PACKAGES.filter(({ probe, mustBeStatic }) => {
+    const path = findProgram(probe);
+    return path === undefined || (mustBeStatic === true && !isStatic(path));
+  });
 }
 
 /**
@@ -89,4 +99,12 @@ function isFile(path: string): boolean {
     if (error instanceof Deno.errors.NotFound) return false;
     throw error;
   }
+}
+
+/** Whether an executable names no dynamic loader. Linkers put that name into the first page of the file. */
+function isStatic(path: string): boolean {
+  const page = new Uint8Array(4096);
+  using file = Deno.openSync(path);
+  const length = file.readSync(page) ?? 0;
+  return !/\/ld-(linux|musl)/.test(new TextDecoder("latin1").decode(page.subarray(0, length)));
 }

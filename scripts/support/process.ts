@@ -7,8 +7,8 @@
 /** How a child process is started. */
 export interface RunOptions {
   readonly cwd?: string;
-  /** Added to the environment of this process. */
-  readonly env?: Record<string, string>;
+  /** Changes to the environment of this process; `undefined` takes a variable out. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
   /** Starts from an empty environment instead of ours. */
   readonly clearEnv?: boolean;
   /** Kills the child with SIGKILL after so many milliseconds. */
@@ -50,6 +50,18 @@ export function denoArgv(...args: string[]): string[] {
   return [Deno.execPath(), ...args];
 }
 
+/**
+ * Environment for Deno as a child: no update notice, plain text, and the certificates of the system besides
+ * Deno's own, which networks with a proxy of their own need.
+ */
+export function denoEnv(): Record<string, string> {
+  return {
+    DENO_NO_UPDATE_CHECK: "1",
+    DENO_TLS_CA_STORE: Deno.env.get("DENO_TLS_CA_STORE") ?? "mozilla,system",
+    NO_COLOR: "1",
+  };
+}
+
 async function spawn(
   argv: readonly string[],
   options: RunOptions,
@@ -65,8 +77,8 @@ async function spawn(
       stdout: output,
       stderr: output,
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-      ...(options.env === undefined ? {} : { env: options.env }),
-      clearEnv: options.clearEnv ?? false,
+      env: environment(options),
+      clearEnv: true,
     }).spawn();
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
@@ -88,6 +100,13 @@ async function spawn(
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** The whole environment of a child. */
+function environment(options: RunOptions): Record<string, string> {
+  const all = { ...(options.clearEnv ? {} : Deno.env.toObject()), ...options.env };
+  const set = Object.entries(all).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  return Object.fromEntries(set);
 }
 
 function killQuietly(child: Deno.ChildProcess): void {
