@@ -42,18 +42,17 @@ const MINUTE = 60_000;
 
 /**
  * Starts a command in namespaces of its own: network (with `lo` up), mounts, processes. `/run` is a fresh
- * tmpfs, so default socket paths, `ip netns` and temporary files are private; `/sys` is remounted to show the new network.
+ * tmpfs, so default socket paths, `ip netns` and temporary files are private; `/sys` is remounted to show the new network, with
+ * the unified cgroups that crun insists on.
  * The shell stays as process 1 and reaps orphans. When it ends, every process left in there is killed.
  */
 export const NAMESPACE_SCRIPT = [
   "set -e",
   "mount -t tmpfs -o mode=0755 tmpfs /run",
   "mkdir -m 1777 /run/tmp",
-  "mkdir /run/netns /run/cgroup",
-  "mount --rbind /sys/fs/cgroup /run/cgroup",
+  "mkdir /run/netns",
   "mount -t sysfs sysfs /sys",
-  "mount --rbind /run/cgroup /sys/fs/cgroup",
-  "umount -l /run/cgroup",
+  "mount -t cgroup2 cgroup2 /sys/fs/cgroup",
   "ip link set lo up",
   "export TMPDIR=/run/tmp ZLAYER_TEST_NAMESPACES=1",
   "set +e",

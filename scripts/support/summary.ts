@@ -25,8 +25,8 @@ export interface SuiteRun {
   readonly timedOut: boolean;
   /** The report, or why there is none. */
   readonly cases: readonly TestCase[] | { readonly problem: string };
-  /** Files that were to run, as paths relative to the repository; empty when a filter was given. */
-  readonly expectedFiles: readonly string[];
+  /** A filter was given, so that nothing may have matched. */
+  readonly filtered?: boolean;
 }
 
 /** What an ignored test says after its name: `name # skip: reason`. */
@@ -42,7 +42,8 @@ export function skippedName(name: string, reason: string): string {
 
 /**
  * Sums up one run. Counts top-level tests; an ignored step counts as a skip. What the report cannot show is a
- * failure too: an exit code without a failed test, a file that ran no test, a report that is missing.
+ * failure too: an exit code without a failed test, as a module that does not load gives, a report that is missing,
+ * a suite in which no test ran.
  */
 export function summarise(run: SuiteRun): Summary {
   const failures: string[] = [];
@@ -56,10 +57,7 @@ export function summarise(run: SuiteRun): Summary {
   for (const { file, name } of tests.filter(({ outcome }) => outcome === "failed")) {
     failures.push(`${run.suite}: ${plainPath(file)}: ${name}`);
   }
-  const seen = new Set(cases.map(({ file }) => plainPath(file)));
-  for (const file of run.expectedFiles) {
-    if (!seen.has(file)) failures.push(`${run.suite}: ${file}: no test ran`);
-  }
+  if (cases.length === 0 && run.filtered !== true) failures.push(`${run.suite}: no test ran`);
   if (run.code !== 0 && failures.length === 0) {
     failures.push(`${run.suite}: exit code ${run.code} without a failed test; see its output`);
   }

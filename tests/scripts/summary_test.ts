@@ -16,7 +16,7 @@ function testCase(overrides: Partial<TestCase>): TestCase {
 }
 
 function suiteRun(overrides: Partial<SuiteRun>): SuiteRun {
-  return { suite: "unit", code: 0, timedOut: false, cases: [testCase({})], expectedFiles: [], ...overrides };
+  return { suite: "unit", code: 0, timedOut: false, cases: [testCase({})], ...overrides };
 }
 
 const ROWS: { name: string; run: Partial<SuiteRun>; want: Partial<Summary> }[] = [
@@ -39,16 +39,20 @@ const ROWS: { name: string; run: Partial<SuiteRun>; want: Partial<Summary> }[] =
       skips: [{ what: "unit: tests/a_test.ts: a > b", reason: "ignored without a reason" }],
     },
   },
-  { name: "a filtered test is nothing", run: { cases: [testCase({ outcome: "filtered" })] }, want: {} },
+  {
+    name: "a filtered test is nothing",
+    run: { cases: [testCase({ outcome: "filtered" })], filtered: true },
+    want: {},
+  },
+  {
+    name: "a suite without tests is a failure",
+    run: { cases: [] },
+    want: { failed: 1, failures: ["unit: no test ran"] },
+  },
   {
     name: "an exit code without a failed test is a failure",
     run: { code: 1 },
     want: { passed: 1, failed: 1, failures: ["unit: exit code 1 without a failed test; see its output"] },
-  },
-  {
-    name: "a file without a test is a failure",
-    run: { expectedFiles: ["tests/a_test.ts", "tests/b_test.ts"] },
-    want: { passed: 1, failed: 1, failures: ["unit: tests/b_test.ts: no test ran"] },
   },
   {
     name: "a missing report is a failure",

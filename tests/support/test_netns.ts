@@ -161,15 +161,11 @@ export function netnsInode(pid: number): number {
 }
 
 /**
- * Registers a test that needs programs which set-up may not have been able to install. Without them it is
- * ignored, and the summary names what is missing.
+ * Name of a test that needs programs which set-up may not have been able to install, and whether it has to be
+ * ignored for want of them; then the summary names what is missing. To be spread into `Deno.test({ … })`.
  */
-export function testNeeding(
-  programs: readonly string[],
-  name: string,
-  fn: (t: Deno.TestContext) => void | Promise<void>,
-): void {
+export function needing(programs: readonly string[], name: string): { name: string; ignore: boolean } {
   const missing = programs.filter((program) => findProgram(program) === undefined);
-  if (missing.length === 0) return Deno.test(name, fn);
-  Deno.test({ name: skippedName(name, `needs ${missing.join(", ")}`), ignore: true, fn });
+  if (missing.length === 0) return { name, ignore: false };
+  return { name: skippedName(name, `needs ${missing.join(", ")}`), ignore: true };
 }
