@@ -19,7 +19,8 @@ const PLANTED: { rule: string; sources: Record<string, string>; want: string[] }
   {
     rule: "imports go main -> ipc -> core -> ffi",
     sources: {
-      "ffi/a.ts": 'import type { A } from "../core/a.ts";',
+      "ffi/a.ts":
+        'import type { A } from "../core/a.ts"; import data from "../deno.json" with { type: "json" };',
       "core/a.ts": 'export * from "../ipc/a.ts"; import "../ffi/bytes.ts";',
       "core/b.ts": 'import "../ffi/libc.ts";',
       "core/backend/c.ts": 'import "../../ffi/libc.ts"; const d = await import("../../tests/x.ts");',
@@ -80,7 +81,7 @@ const PLANTED: { rule: string; sources: Record<string, string>; want: string[] }
     want: ["core/backend/a.ts uses Deno.UnsafePointerView", "ipc/a.ts uses Deno.dlopen"],
   },
   {
-    rule: "the operating system is asked for in four places only",
+    rule: "the operating system is asked for in few places only",
     sources: {
       "core/backend/select.ts": "Deno.build.os;",
       "core/paths.ts": "const { os } = Deno.build;",
@@ -101,9 +102,14 @@ const PLANTED: { rule: string; sources: Record<string, string>; want: string[] }
         "// no\nexport interface C {}\n/** D. */\n\nexport class D { #x(): void {} private y(): void {} z(): void {}\n" +
         "/** W. */ w(): void {} override v(): void {} get u(): number { return 1; } }\n" +
         "const local = 1;\n/* E */\nexport type E = 1;\nexport { local };",
+      "ffi/x/constants.ts":
+        "// linux/x.h\nexport const X_A = 1;\nexport const X_B = 2;\n\nexport const X_C = 3;\n",
       "tests/a_test.ts": "export const a = 1;",
     },
-    want: ["a", "C", "D.z", "E"].map((name) => `core/a.ts: ${name} has no doc comment`),
+    want: [
+      ...["a", "C", "D.z", "E"].map((name) => `core/a.ts: ${name} has no doc comment`),
+      "ffi/x/constants.ts: X_C has no doc comment",
+    ],
   },
 ];
 

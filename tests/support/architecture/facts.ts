@@ -30,7 +30,7 @@ export function factsOf(path: string, source: string): SourceFacts {
     rules: {
       facts: {
         create: ({ sourceCode }) => {
-          const documented = docCommentTest(sourceCode);
+          const documented = docCommentTest(path, sourceCode);
           const addImport = (node: { source?: Deno.lint.Node | null }): void => {
             if (node.source?.type === "Literal") imports.push(importOf(path, String(node.source.value)));
           };
@@ -89,18 +89,26 @@ function dottedName(node: Deno.lint.Node): string | undefined {
 type DocTest = (node: Deno.lint.Node) => boolean;
 
 /** Tells whether nothing but white space stands between a doc comment and a node. */
-function docCommentTest(sourceCode: Deno.lint.SourceCode): DocTest {
+function docCommentTest(path: string, sourceCode: Deno.lint.SourceCode): DocTest {
   const ends = new Set<number>();
   for (const comment of sourceCode.getAllComments()) {
     if (comment.type === "Block" && comment.value.startsWith("*")) ends.add(comment.range[1]);
   }
+  const isTable = path.endsWith("/constants.ts");
   return (node) => {
     const before = sourceCode.text.slice(0, node.range[0]).replace(
       /(\s|\/\/ deno-lint-ignore[^\n]*\n)+$/,
       "",
     );
-    return ends.has(before.length);
+    return ends.has(before.length) || (isTable && isInHeadedRun(sourceCode.text.slice(0, node.range[0])));
   };
+}
+
+/** In a table of a header's numbers one comment heads all that follow on consecutive lines. */
+function isInHeadedRun(before: string): boolean {
+  const lines = before.trimEnd() === before.replace(/\n$/, "") ? before.trimEnd().split("\n") : [];
+  const head = lines.findLast((line) => !/^export const [A-Z][A-Z0-9_]* = /.test(line));
+  return head !== undefined && /^\/\/|\*\/$/.test(head);
 }
 
 function undocumentedIn(node: Deno.lint.ExportNamedDeclaration, documented: DocTest): string[] {
