@@ -6,10 +6,19 @@ const NAME = "zlayer-overlayd-test";
 /**
  * The cache directory: `$XDG_CACHE_HOME/zlayer-overlayd-test`, else `$HOME/.cache/…`, else one under `/var/tmp`
  * that carries the user id. Created with mode 0700.
+ *
+ * @throws {Deno.errors.PermissionDenied} If it belongs to someone else, whose programs would be run from it.
  */
 export function cacheDir(): string {
-  const dir = locate((name) => Deno.env.get(name), Deno.uid() ?? 0);
+  const uid = Deno.uid();
+  const dir = locate((name) => Deno.env.get(name), uid ?? 0);
   Deno.mkdirSync(dir, { recursive: true, mode: 0o700 });
+  const { uid: owner } = Deno.lstatSync(dir);
+  if (uid !== null && owner !== uid) {
+    throw new Deno.errors.PermissionDenied(
+      `${dir} belongs to user ${owner}; set XDG_CACHE_HOME to a place of yours`,
+    );
+  }
   return dir;
 }
 

@@ -1,8 +1,8 @@
 /** `scripts/compile.ts`: what it builds runs as the daemon has to, and what it cannot build it explains. */
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { basename } from "@std/path";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { capture } from "../../scripts/support/process.ts";
 import { compileForTest, runCompileScript } from "../support/compiled.ts";
+import { waitFor } from "../support/wait_for.ts";
 
 Deno.test("an executable has FFI, SQLite, npm and linked packages, without any environment", async (t) => {
   await using built = await compileForTest("tests/compile/testdata/main.ts");
@@ -23,7 +23,7 @@ Deno.test("an executable has FFI, SQLite, npm and linked packages, without any e
   });
 
   await t.step("the process is named zlayer-overlayd", async () => {
-    assertEquals(await commOf([built.path, "--wait"]), "zlayer-overlayd");
+    await assertComm([built.path, "--wait"], "zlayer-overlayd");
   });
 });
 
@@ -81,13 +81,13 @@ Deno.test("arguments that mean nothing are refused with exit code 2", async (t) 
   }
 });
 
-/** Starts a command, reads its name from the kernel and ends it. */
-async function commOf(argv: readonly string[]): Promise<string> {
+/** Starts a command and waits until the kernel calls it as wanted: a child starts with its parent's name. */
+async function assertComm(argv: readonly string[], want: string): Promise<void> {
   const [program = "", ...args] = argv;
-  assert(basename(program) === "zlayer-overlayd");
   const child = new Deno.Command(program, { args, stdin: "null", stdout: "null", clearEnv: true }).spawn();
   try {
-    return (await Deno.readTextFile(`/proc/${child.pid}/comm`)).trim();
+    const comm = (): string => Deno.readTextFileSync(`/proc/${child.pid}/comm`).trim();
+    await waitFor(`a process named ${want}`, () => comm() === want);
   } finally {
     child.kill("SIGKILL");
     await child.status;

@@ -114,7 +114,7 @@ function qemuArgs(image: KernelImage, initrd: string, share: string): string[] {
     ...["-kernel", image.vmlinuz, "-initrd", initrd],
     ...["-append", "console=ttyS0 panic=-1 quiet random.trust_cpu=on"],
     ...["-virtfs", root],
-    ...["-virtfs", `local,path=${share},mount_tag=share,security_model=none`],
+    ...["-virtfs", `local,path=${share},mount_tag=share,security_model=none,multidevs=remap`],
   ];
 }
 
