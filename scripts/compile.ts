@@ -5,6 +5,7 @@
  * Usage: `deno task compile [--target <target>]… [--out <dir>] [--entry <file>] [--no-lock]`; all targets when
  * none is named. Prints size and SHA-256 of each. Exit code 1 when one failed; the others are built still.
  *
+ * Types are not checked here (`deno task check` does), which also keeps type packages out of the executable.
  * Deno puts the program behind its runtime-only base, `denort`, which it downloads from dl.deno.land for each
  * target. Where that cannot be reached, `DENORT_BIN` names one, of this very Deno version; it is used for the
  * target that it was made for and no other.
@@ -103,7 +104,7 @@ async function compile(
   await Deno.remove(dirname(output), { recursive: true }).catch(ignoreMissing);
   await Deno.mkdir(dirname(output), { recursive: true });
   const argv = denoArgv(
-    ...["compile", "--quiet", "-A", plan.lock ? "--frozen" : "--no-lock"],
+    ...["compile", "--quiet", "-A", "--no-check", plan.lock ? "--frozen" : "--no-lock"],
     ...WORKERS.flatMap((worker) => ["--include", join(REPO, worker)]),
     ...["--target", target, "--output", output, plan.entry],
   );

@@ -81,7 +81,7 @@ export function suite(name: SuiteName): Suite {
     case "netns":
       return {
         ...base,
-        parts: ["packages"],
+        parts: ["packages", "npm"],
         timeoutMs: 15 * MINUTE,
         unmet: namespacesUnmet,
         wrap: inNamespaces,

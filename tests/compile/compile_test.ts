@@ -1,6 +1,7 @@
 /** `scripts/compile.ts`: what it builds runs as the daemon has to, and what it cannot build it explains. */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { capture } from "../../scripts/support/process.ts";
+import { sourceFiles } from "../../scripts/support/repo.ts";
 import { compileForTest, runCompileScript } from "../support/compiled.ts";
 import { waitFor } from "../support/wait_for.ts";
 
@@ -92,4 +93,24 @@ async function assertComm(argv: readonly string[], want: string): Promise<void> 
     child.kill("SIGKILL");
     await child.status;
   }
+}
+
+/** The daemon itself; absent on branches that hold the rigs alone. */
+if (sourceFiles().includes("main.ts")) {
+  Deno.test("the compiled daemon is one executable named zlayer-overlayd that needs no environment", async (t) => {
+    await using built = await compileForTest("main.ts");
+    const dataDir = await Deno.makeTempDir({ prefix: "zt" });
+    try {
+      await t.step("--version", async () => {
+        const { code, stdout, stderr } = await capture([built.path, "--version"], { clearEnv: true });
+        assertEquals(code, 0, stderr);
+        assertMatch(stdout, /^zlayer-overlayd \d+\.\d+\.\d+/);
+      });
+      await t.step("the serving process has that name", async () => {
+        await assertComm([built.path, "--data-dir", dataDir], "zlayer-overlayd");
+      });
+    } finally {
+      await Deno.remove(dataDir, { recursive: true });
+    }
+  });
 }
