@@ -5,7 +5,8 @@
  * `/init` mounts the host's root (read-only, 9p), lays a tmpfs over it (overlayfs), so that the guest may
  * write anywhere and the host sees nothing of it, and switches to it. `/run/share` is a second 9p mount, a
  * directory of the host that the guest may write. `stage2` runs there as process 1: it mounts the rest, loads
- * the network modules and runs `/run/share/command`, whose exit code it leaves in `/run/share/exit-code`.
+ * the network modules and runs `/run/share/command`, whose exit code it leaves in `/run/share/exit-code`. It ends
+ * as a busybox on the tmpfs of `/run`, for nothing can be read over 9p while the kernel shuts devices down.
  */
 import { basename, join } from "@std/path";
 import { findProgram } from "../../../scripts/support/packages.ts";
@@ -78,7 +79,7 @@ ln -sfn ${image.root}/lib/modules/${image.release} /root${moduleDir}
 mount -t tmpfs -o mode=0755 tmpfs /root/run
 mkdir /root/run/share
 mount -t 9p -o ${SHARE_OPTIONS} share /root/run/share
-cp /stage2 /root/run/stage2
+cp /stage2 /bin/busybox /root/run
 for dir in proc sys dev; do mount -o move /$dir /root/$dir; done
 exec switch_root /root /bin/sh /run/stage2
 `;
@@ -96,8 +97,7 @@ for module in ${NETWORK_MODULES.join(" ")}; do modprobe $module; done
 sh /run/share/command
 echo $? > /run/share/exit-code
 sync
-echo o > /proc/sysrq-trigger
-sleep 60
+exec /run/busybox poweroff -f
 `;
 
 /** Packs a directory as the kernel wants it: cpio, format newc. */
