@@ -5,7 +5,9 @@
  * Usage: `deno task compile [--target <target>]… [--out <dir>] [--entry <file>] [--no-lock]`; all targets when
  * none is named. Prints size and SHA-256 of each. Exit code 1 when one failed; the others are built still.
  *
- * Types are not checked here (`deno task check` does), which also keeps type packages out of the executable.
+ * Types are not checked here (`deno task check` does), which also keeps type packages out of the executable. It
+ * keeps no code cache: Deno would put that under a fixed name into the temporary directory, where another user
+ * could have put one first for a daemon that runs as root.
  * Deno puts the program behind its runtime-only base, `denort`, which it downloads from dl.deno.land for each
  * target. Where that cannot be reached, `DENORT_BIN` names one, of this very Deno version; it is used for the
  * target that it was made for and no other.
@@ -104,7 +106,7 @@ async function compile(
   await Deno.remove(dirname(output), { recursive: true }).catch(ignoreMissing);
   await Deno.mkdir(dirname(output), { recursive: true });
   const argv = denoArgv(
-    ...["compile", "--quiet", "-A", "--no-check", plan.lock ? "--frozen" : "--no-lock"],
+    ...["compile", "--quiet", "-A", "--no-check", "--no-code-cache", plan.lock ? "--frozen" : "--no-lock"],
     ...WORKERS.flatMap((worker) => ["--include", join(REPO, worker)]),
     ...["--target", target, "--output", output, plan.entry],
   );

@@ -23,6 +23,16 @@ Deno.test("an executable has FFI, SQLite, npm and linked packages, without any e
     assertEquals(environment, 0);
   });
 
+  await t.step("no compiled code is kept where others could put theirs", async () => {
+    const temp = await Deno.makeTempDir({ prefix: "zt" });
+    try {
+      await capture([built.path], { clearEnv: true, env: { TMPDIR: temp } });
+      assertEquals([...Deno.readDirSync(temp)].map(({ name }) => name), []);
+    } finally {
+      await Deno.remove(temp, { recursive: true });
+    }
+  });
+
   await t.step("the process is named zlayer-overlayd", async () => {
     await assertComm([built.path, "--wait"], "zlayer-overlayd");
   });
