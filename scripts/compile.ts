@@ -8,6 +8,7 @@
  * Types are not checked here (`deno task check` does), which also keeps type packages out of the executable. It
  * keeps no code cache: Deno would put that under a fixed name into the temporary directory, where another user
  * could have put one first for a daemon that runs as root.
+ *
  * Deno puts the program behind its runtime-only base, `denort`, which it downloads from dl.deno.land for each
  * target. Where that cannot be reached, `DENORT_BIN` names one, of this very Deno version; it is used for the
  * target that it was made for and no other.
