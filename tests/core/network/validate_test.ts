@@ -8,7 +8,7 @@ import {
   checkInterfaceName,
   checkServiceName,
 } from "../../../core/network/validate.ts";
-import { SeededRandom, seededTest } from "../../support/seeded_random.ts";
+import { type SeededRandom, seededTest } from "../../support/seeded_random.ts";
 
 const BAD_NAMES: { name: string; value: string; says: string }[] = [
   { name: "slash", value: "a/b", says: 'service "a/b" contains "/": choose another name' },
