@@ -31,11 +31,9 @@ export interface KeyPair {
 /**
  * Makes a key pair.
  *
- * @param random Fills an array from a cryptographically secure source.
+ * @param random Fills an array from a cryptographically secure source, such as `crypto.getRandomValues`.
  */
-export function generateKeyPair(
-  random: (bytes: Uint8Array<ArrayBuffer>) => void = (bytes) => void crypto.getRandomValues(bytes),
-): KeyPair {
+export function generateKeyPair(random: (bytes: Uint8Array<ArrayBuffer>) => void): KeyPair {
   const privateKey = new Uint8Array(KEY_BYTES);
   random(privateKey);
   // Clamped as `wg genkey` does, so that the kernel, which clamps what it is given, reports the same bytes.
