@@ -1,0 +1,71 @@
+/**
+ * The daemon's configuration: flags first, then the environment, then the platform's defaults.
+ *
+ * Everything is decided here, once; no other module reads the environment.
+ */
+
+import { type LogFilter, parseLogFilter } from "./log_filter.ts";
+import { defaultDataDir, type HostFacts, overlaydSocket } from "./paths.ts";
+
+/** Which implementation of WireGuard to use. */
+export type WireGuardChoice = "auto" | "kernel" | "userspace";
+
+/** Flags of `serve` as parsed; absent ones were not given. */
+export interface DaemonFlags {
+  /** Not empty. */
+  readonly dataDir?: string | undefined;
+  /** Not empty. */
+  readonly socket?: string | undefined;
+  readonly service?: boolean | undefined;
+  readonly cleanupOnExit?: boolean | undefined;
+  readonly wireguard?: WireGuardChoice | undefined;
+}
+
+/** What the process was started in. */
+export interface DaemonEnvironment extends HostFacts {
+  readonly env: HostFacts["env"] & {
+    readonly RUST_LOG?: string | undefined;
+    readonly NO_COLOR?: string | undefined;
+    readonly ZLAYER_HCN_UPLINK_ADAPTER?: string | undefined;
+  };
+  /** Whether standard output is a terminal. */
+  readonly terminal: boolean;
+}
+
+/** The resolved configuration. */
+export interface DaemonConfig {
+  /** As given: the caller hashes the same text. */
+  readonly dataDir: string;
+  /** IPC endpoint: a path, or a pipe's name. */
+  readonly socket: string;
+  /** Whether `socket` was asked for, and so is the only one. */
+  readonly socketGiven: boolean;
+  readonly logFilter: LogFilter;
+  /** Whether log lines may be coloured. */
+  readonly colour: boolean;
+  /** Whether to remove the data plane at the end instead of leaving it to the next start. */
+  readonly cleanupOnExit: boolean;
+  /** Whether to run under the Windows service manager. */
+  readonly service: boolean;
+  readonly wireguard: WireGuardChoice;
+  /** Adapter that the base HCN network is bridged to; absent: an internal network. */
+  readonly hcnUplinkAdapter?: string;
+}
+
+/** Resolves the configuration. */
+export function resolveConfig(flags: DaemonFlags, environment: DaemonEnvironment): DaemonConfig {
+  const { env } = environment;
+  const dataDir = flags.dataDir ?? defaultDataDir(environment);
+  const adapter = env.ZLAYER_HCN_UPLINK_ADAPTER?.trim();
+  return {
+    dataDir,
+    socket: flags.socket ?? overlaydSocket(dataDir, environment),
+    socketGiven: flags.socket !== undefined,
+    logFilter: parseLogFilter(env.RUST_LOG),
+    colour: environment.terminal && !env.NO_COLOR,
+    cleanupOnExit: flags.cleanupOnExit ?? false,
+    service: environment.os === "windows" && (flags.service ?? false),
+    wireguard: flags.wireguard ?? "auto",
+    ...(adapter ? { hcnUplinkAdapter: adapter } : {}),
+  };
+}

@@ -1,0 +1,56 @@
+/**
+ * Writing files that hold secrets and must survive a crash: mode 0600, on disk before the call returns.
+ */
+
+/** The few file operations that durable private files need; a fake can stop between any two. */
+export interface PrivateFileSystem {
+  /** @returns `undefined` if there is no such file. */
+  readTextFile(path: string): Promise<string | undefined>;
+  /** Makes a directory and its parents, mode 0700; one that exists is left as it is. */
+  ensureDirectory(path: string): Promise<void>;
+  /** Writes a new file of mode 0600 in place of what was there, and syncs it. */
+  writeFile(path: string, text: string): Promise<void>;
+  /** Moves a file over another. */
+  rename(from: string, to: string): Promise<void>;
+  /** Makes renames in the directory durable. */
+  syncDirectory(path: string): Promise<void>;
+}
+
+/** The file system of this host. */
+export const HOST_FILES: PrivateFileSystem = {
+  async readTextFile(path: string): Promise<string | undefined> {
+    try {
+      return await Deno.readTextFile(path);
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return undefined;
+      throw error;
+    }
+  },
+
+  async ensureDirectory(path: string): Promise<void> {
+    await Deno.mkdir(path, { recursive: true, mode: 0o700 });
+  },
+
+  async writeFile(path: string, text: string): Promise<void> {
+    // The mode counts for new files only, so a left-over of a crash goes first.
+    await Deno.remove(path).catch(ignoreNotFound);
+    using file = await Deno.open(path, { createNew: true, write: true, mode: 0o600 });
+    const bytes = new TextEncoder().encode(text);
+    for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
+    await file.sync();
+  },
+
+  async rename(from: string, to: string): Promise<void> {
+    await Deno.rename(from, to);
+  },
+
+  async syncDirectory(path: string): Promise<void> {
+    // Windows does not open directories as files; its file system journals the rename.
+    using directory = await Deno.open(path, { read: true }).catch(() => undefined);
+    await directory?.sync();
+  },
+};
+
+function ignoreNotFound(error: unknown): void {
+  if (!(error instanceof Deno.errors.NotFound)) throw error;
+}

@@ -1,0 +1,68 @@
+/**
+ * npm packages that serve as tools, in directories of their own in the cache:
+ * - Deno 2.4.2, the oldest that the sources pass `deno check` on, and the one that made the base below;
+ * - a `denort` of Deno 2.4.2 for `deno compile`, where Deno's download server cannot be reached: the
+ *   executable in `@vltpkg/cli-linux-x64` was made by `deno compile`, and one such can be the base of another.
+ */
+import { join } from "@std/path";
+import { lastLines } from "./packages.ts";
+import { capture, print } from "./process.ts";
+
+/** A package, exactly pinned, and the file in it that is used. */
+export interface NpmTool {
+  readonly name: string;
+  readonly version: string;
+  /** Relative to the package's `node_modules` parent. */
+  readonly file: string;
+}
+
+/** Deno 2.4.2 as npm has it. */
+export const DENO_2_4_2: NpmTool = {
+  name: "deno",
+  version: "2.4.2",
+  file: "node_modules/@deno/linux-x64-glibc/deno",
+};
+
+/** An executable whose runtime part is the `denort` of Deno 2.4.2 for Linux x64. */
+export const DENORT_2_4_2: NpmTool = {
+  name: "@vltpkg/cli-linux-x64",
+  version: "0.0.0-18",
+  file: "node_modules/@vltpkg/cli-linux-x64/vlt",
+};
+
+/** Path of the tool's file if it has been fetched, else undefined. */
+export function findNpmTool(cache: string, tool: NpmTool): string | undefined {
+  const path = join(toolDir(cache, tool), tool.file);
+  try {
+    return Deno.statSync(path).isFile ? path : undefined;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+/** Fetches the tool with `npm install`; scripts of packages do not run. @returns What is wrong, or undefined. */
+export async function fetchNpmTool(cache: string, tool: NpmTool): Promise<string | undefined> {
+  const spec = `${tool.name}@${tool.version}`;
+  print(`setup: fetching ${spec} from npm into ${toolDir(cache, tool)}`);
+  await Deno.mkdir(join(cache, "npm"), { recursive: true });
+  const temp = await Deno.makeTempDir({ dir: join(cache, "npm"), prefix: "new-" });
+  try {
+    const result = await capture(
+      ["npm", "install", "--prefix", temp, "--ignore-scripts", "--no-audit", "--no-fund", spec],
+      { cwd: temp },
+    );
+    if (result.code !== 0) return `npm install ${spec} failed: ${lastLines(result)}`;
+    await Deno.chmod(join(temp, tool.file), 0o755);
+    await Deno.rename(temp, toolDir(cache, tool)).catch((error) => {
+      if (findNpmTool(cache, tool) === undefined) throw error;
+    });
+    return undefined;
+  } finally {
+    await Deno.remove(temp, { recursive: true }).catch(() => {});
+  }
+}
+
+function toolDir(cache: string, tool: NpmTool): string {
+  return join(cache, "npm", `${tool.name.replace("/", "__")}@${tool.version}`);
+}

@@ -1,0 +1,5 @@
+/** What set-up can bring: Debian packages, Debian's kernel image, npm packages that serve as tools. */
+export type RigPart = "packages" | "kernel" | "npm";
+
+/** All of them. */
+export const RIG_PARTS: readonly RigPart[] = ["packages", "kernel", "npm"];
