@@ -278,10 +278,12 @@ export class OverlayEngine implements OverlayService {
     return readStatus(this.#context, this.#reader, detail ? { detail: this.#facts } : {});
   }
 
-  async natTick(): Promise<void> {
-    if (this.#context.store.settings.globalSettings?.natEnabled === false) return;
-    throw new UnsupportedError(
-      "NAT traversal is not built into this release: set up the global overlay with nat_enabled false",
+  natTick(): Promise<void> {
+    if (this.#context.store.settings.globalSettings?.natEnabled === false) return Promise.resolve();
+    return Promise.reject(
+      new UnsupportedError(
+        "NAT traversal is not built into this release: set up the global overlay with nat_enabled false",
+      ),
     );
   }
 

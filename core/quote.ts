@@ -6,6 +6,7 @@
  */
 
 const DEFAULT_LIMIT = 48;
+const PLAIN_TEXT = /^[\x21-\x7e]{1,64}$/;
 
 /** Control, format, surrogate, private and unassigned characters, line and paragraph separators. */
 const INVISIBLE = /[\p{C}\p{Zl}\p{Zp}]/u;
@@ -27,4 +28,9 @@ export function quote(value: string, limit = DEFAULT_LIMIT): string {
   const shown = characters.slice(0, limit).map(escapeCharacter).join("");
   if (characters.length <= limit) return `"${shown}"`;
   return `"${shown}…" (${new TextEncoder().encode(value).length} bytes)`;
+}
+
+/** A value for a message as it is where it is short and plain, since operators know these texts; else quoted. */
+export function shown(value: string): string {
+  return PLAIN_TEXT.test(value) ? value : quote(value);
 }

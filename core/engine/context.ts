@@ -31,7 +31,7 @@ export interface EngineContext {
 
 /** A fresh key pair as it is kept. */
 export function newKeyRecord(): KeyRecord {
-  return toKeyRecord(generateKeyPair());
+  return toKeyRecord(generateKeyPair((bytes) => void crypto.getRandomValues(bytes)));
 }
 
 /** A key pair as it is kept: base64. */

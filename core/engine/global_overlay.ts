@@ -6,7 +6,7 @@ import { formatPrefix, type IpPrefix, parsePrefix, prefixContains, prefixCovers 
 import { type NodeFiles, type NodePlan, planNode } from "../node_config.ts";
 import { globalDeviceName } from "../network/interface_name.ts";
 import { checkDeployment, checkInstanceId } from "../network/validate.ts";
-import { quote, shown } from "../quote.ts";
+import { shown } from "../quote.ts";
 import type { GlobalOverlayRequest, RequestContext } from "../service.ts";
 import type { GlobalDevice, GlobalSettings, KeyRecord, LeaseRecord } from "../state/records.ts";
 import { type EngineContext, newKeyRecord, ownerTag, toKeyRecord } from "./context.ts";

@@ -10,7 +10,7 @@ import type { DevicePeer } from "../backend/backend.ts";
 import { InvalidConfigError } from "../errors.ts";
 import { formatIp, type IpAddress, parseIp } from "../ip/address.ts";
 import { formatPrefix, type IpPrefix, parsePrefix } from "../ip/prefix.ts";
-import { quote } from "../quote.ts";
+import { shown } from "../quote.ts";
 import type { PeerSpec } from "../service.ts";
 import { decodeKey } from "../wireguard/keys.ts";
 
@@ -23,7 +23,6 @@ export interface PeerEndpoint {
 
 const PORT_MAX = 65535;
 const KEEPALIVE_MAX_SECONDS = 65535;
-const PLAIN_TEXT = /^[\x21-\x7e]{1,64}$/;
 
 /**
  * Reads a whole peer.
@@ -100,9 +99,4 @@ function checkKeepalive(seconds: number): number {
   throw new InvalidConfigError(
     `persistent_keepalive_secs ${seconds} is out of range: use 0 (off) to ${KEEPALIVE_MAX_SECONDS}`,
   );
-}
-
-/** As it is where it is short and plain, since operators know these texts by heart; else quoted and cut. */
-function shown(text: string): string {
-  return PLAIN_TEXT.test(text) ? text : quote(text);
 }

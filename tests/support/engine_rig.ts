@@ -8,7 +8,7 @@ import { MarkerFile } from "../../core/marker_file.ts";
 import { readNodeFiles } from "../../core/node_config.ts";
 import type { GlobalOverlayRequest, RequestContext } from "../../core/service.ts";
 import { openStateStore, type StateStore } from "../../core/state/state_store.ts";
-import { derivePublicKey, encodeKey, generateKeyPair } from "../../core/wireguard/keys.ts";
+import { derivePublicKey, encodeKey, generateKeyPair, type KeyPair } from "../../core/wireguard/keys.ts";
 import { join } from "@std/path";
 import { FakeClock } from "./fake_clock.ts";
 
@@ -112,7 +112,12 @@ export function globalRequest(changes: Partial<GlobalOverlayRequest> = {}): Glob
   };
 }
 
+/** A fresh key pair. */
+export function freshKeyPair(): KeyPair {
+  return generateKeyPair((bytes) => void crypto.getRandomValues(bytes));
+}
+
 /** A fresh public key in base64. */
 export function freshPublicKey(): string {
-  return encodeKey(generateKeyPair().publicKey);
+  return encodeKey(freshKeyPair().publicKey);
 }

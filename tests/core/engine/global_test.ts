@@ -7,8 +7,8 @@ import {
 } from "../../../core/errors.ts";
 import { formatPrefix } from "../../../core/ip/prefix.ts";
 import { makeInterfaceName } from "../../../core/network/interface_name.ts";
-import { encodeKey, generateKeyPair } from "../../../core/wireguard/keys.ts";
-import { EngineRig, globalRequest } from "../../support/engine_rig.ts";
+import { encodeKey } from "../../../core/wireguard/keys.ts";
+import { EngineRig, freshKeyPair, globalRequest } from "../../support/engine_rig.ts";
 
 Deno.test("status() of a fresh engine has nothing but the default cluster and zero counts [ipc 9] [daemon 32] [overlay T23]", async () => {
   await using rig = await EngineRig.start({ nodeId: undefined });
@@ -174,7 +174,7 @@ Deno.test("setupGlobalOverlay() refuses bad input and stores none of it (W5)", a
 
 Deno.test("node_config.json gives the device its key, overlay_bootstrap.json slice and address (W6)", async () => {
   await using rig = await EngineRig.start({ nodeId: 0n });
-  const keys = generateKeyPair();
+  const keys = freshKeyPair();
   await Deno.writeTextFile(
     `${rig.dataDir}/node_config.json`,
     JSON.stringify({
