@@ -4,6 +4,7 @@
  * Source: spec/daemon.md §3 (4), §5.
  */
 
+import { describeError } from "../core/errors.ts";
 import type { OverlayEvent, OverlayService } from "../core/service.ts";
 import { ByteBudget } from "./byte_budget.ts";
 import { type ConnectionSetup, ServerConnection } from "./connection.ts";
@@ -91,12 +92,16 @@ export class IpcServer {
   }
 
   async #acceptLoop(listener: IpcListener): Promise<void> {
+    let failing = false;
     while (!this.#closing) {
       try {
         this.#take(await listener.accept());
+        failing = false;
       } catch (error) {
-        if (this.#closing) return;
-        this.#setup.log.warn("accept failed, trying again", { endpoint: listener.name, err: String(error) });
+        if (this.#closing || error instanceof Deno.errors.BadResource) return;
+        // Once, not ten times a second for as long as descriptors are short.
+        if (!failing) this.#setup.log.warn("accept failed, trying again", acceptFields(listener, error));
+        failing = true;
         await delay(this.#acceptRetryMs);
       }
     }
@@ -119,6 +124,10 @@ export class IpcServer {
   #broadcast(event: OverlayEvent): void {
     for (const connection of this.#connections.keys()) connection.notify(event);
   }
+}
+
+function acceptFields(listener: IpcListener, error: unknown): Record<string, unknown> {
+  return { endpoint: listener.name, err: describeError(error) };
 }
 
 function once(callback: () => void): () => void {
