@@ -98,12 +98,18 @@ export class FrameDecoder {
     if (buffered + minBytes <= this.#buffer.length) {
       this.#buffer.copyWithin(0, this.#start, this.#end);
     } else {
-      const grown = new Uint8Array(Math.max(buffered + minBytes, 2 * buffered));
+      const grown = new Uint8Array(Math.max(buffered + minBytes, Math.min(2 * buffered, this.#frameBytes())));
       grown.set(this.#buffer.subarray(this.#start, this.#end));
       this.#buffer = grown;
     }
     this.#start = 0;
     this.#end = buffered;
+  }
+
+  /** Length of the frame that is being received, or no limit while its prefix is not here. */
+  #frameBytes(): number {
+    if (this.bufferedBytes < FRAME_HEADER_BYTES) return Infinity;
+    return FRAME_HEADER_BYTES + readLength(this.#buffer, this.#start);
   }
 }
 

@@ -469,30 +469,48 @@ Deno.test("one server serves several listeners", async () => {
   await served;
 });
 
-Deno.test("[daemon 27] a daemon out of file descriptors answers again when there are some", async () => {
-  const directory = Deno.makeTempDirSync({ prefix: "zt-ipc-" });
-  const path = `${directory}/s.sock`;
-  const script = new URL("../support/serve_fake.ts", import.meta.url).pathname;
-  // Deno itself holds some 20 descriptors; the limit leaves room for a few clients.
+/** Runs a script of tests/support with a socket path until the body is done. */
+async function withProcess(
+  script: string,
+  path: string,
+  body: (lines: ChildLines) => Promise<void>,
+  descriptors = 1024,
+): Promise<void> {
+  const file = new URL(`../support/${script}`, import.meta.url).pathname;
   const child = new Deno.Command("/bin/sh", {
-    args: ["-c", 'ulimit -n 48; exec "$0" run -A "$1" "$2"', Deno.execPath(), script, path],
+    args: ["-c", `ulimit -n ${descriptors}; exec "$0" run -A "$1" "$2"`, Deno.execPath(), file, path],
     stdout: "piped",
     stderr: "inherit",
   }).spawn();
   const lines = new ChildLines(child.stdout);
-  await lines.until("listening");
-  const crowd = await Promise.all(
-    Array.from({ length: 60 }, () => Deno.connect({ transport: "unix", path })),
-  );
-  await lines.until("accept failed");
-  crowd.forEach((conn) => conn.close());
-  using raw = new RawClient(await Deno.connect({ transport: "unix", path }));
-  await assertAlive(raw);
-  child.kill("SIGKILL");
-  await lines.close();
-  await child.status;
-  await Deno.remove(directory, { recursive: true });
-});
+  try {
+    await body(lines);
+  } finally {
+    child.kill("SIGKILL");
+    await lines.close();
+    await child.status;
+  }
+}
+
+async function inDirectory(body: (path: string) => Promise<void>): Promise<void> {
+  const directory = Deno.makeTempDirSync({ prefix: "zt-ipc-" });
+  await body(`${directory}/s.sock`).finally(() => Deno.remove(directory, { recursive: true }));
+}
+
+Deno.test("[daemon 27] a daemon out of file descriptors answers again when there are some", () =>
+  inDirectory((path) =>
+    // Deno itself holds some 20 descriptors; the limit leaves room for a few clients.
+    withProcess("serve_fake.ts", path, async (lines) => {
+      await lines.until("listening");
+      const crowd = await Promise.all(
+        Array.from({ length: 60 }, () => Deno.connect({ transport: "unix", path })),
+      );
+      await lines.until("accept failed");
+      crowd.forEach((conn) => conn.close());
+      using raw = new RawClient(await Deno.connect({ transport: "unix", path }));
+      await assertAlive(raw);
+    }, 48)
+  ));
 
 /** A listener whose accepts fail as scripted, and then behave. */
 function flakyListener(inner: IpcListener, failures: Error[]): IpcListener {

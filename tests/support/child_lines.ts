@@ -29,6 +29,11 @@ export class ChildLines {
     }
   }
 
+  /** Reads to the end of the output and forgets it. */
+  async drain(): Promise<void> {
+    while (!(await this.#reader.read()).done);
+  }
+
   /** Gives the rest of the output up. */
   async close(): Promise<void> {
     await this.#reader.cancel();

@@ -30,6 +30,8 @@ export type Call = readonly [method: string, ...args: unknown[]];
 /** Replace any method on an instance to script it; the originals record and return something plain. */
 export class FakeService implements OverlayService {
   readonly calls: Call[] = [];
+  /** Off for long runs, whose calls would fill the memory. */
+  recording = true;
   readonly contexts: RequestContext[] = [];
   readonly #listeners = new Set<(event: OverlayEvent) => void>();
 
@@ -102,7 +104,7 @@ export class FakeService implements OverlayService {
   };
 
   #record(...call: Call): Promise<void> {
-    this.calls.push(call);
+    if (this.recording) this.calls.push(call);
     return Promise.resolve();
   }
 }

@@ -12,8 +12,10 @@ function print(line: string): void {
 }
 
 if (import.meta.main) {
+  const service = new FakeService();
+  service.recording = false;
   const server = new IpcServer({
-    service: new FakeService(),
+    service,
     onShutdown: () => Deno.exit(0),
     log: { debug: () => {}, warn: print },
   });
