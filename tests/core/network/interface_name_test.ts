@@ -49,8 +49,8 @@ Deno.test("makeInterfaceName() mixes short names up and long ones not [overlay T
 seededTest("makeInterfaceName() stays within 15 bytes and starts with zl- [overlay T2]", (random) => {
   const alphabet = "abc-09é漢🦀 \u{0}/";
   for (let i = 0; i < 5000; i++) {
-    const parts = Array.from({ length: random.below(4) }, () => random.text(alphabet, 30));
-    const name = makeInterfaceName(parts, random.text(alphabet, 14));
+    const parts = Array.from({ length: random.below(4) }, () => random.text(30, alphabet));
+    const name = makeInterfaceName(parts, random.text(14, alphabet));
     const shown = JSON.stringify({ parts, name });
     assert(new TextEncoder().encode(name).length <= 15, shown);
     assert(name.startsWith("zl-"), shown);

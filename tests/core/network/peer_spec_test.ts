@@ -139,8 +139,8 @@ seededTest("parsePeerSpec() gives a peer or an InvalidConfigError without contro
   for (let i = 0; i < 5000; i++) {
     try {
       parsePeerSpec(spec({
-        endpoint: random.below(2) ? random.text(alphabet, 30) : "1.2.3.4:5",
-        allowedIps: random.text(alphabet, 30),
+        endpoint: random.below(2) ? random.text(30, alphabet) : "1.2.3.4:5",
+        allowedIps: random.text(30, alphabet),
       }));
     } catch (error) {
       if (!(error instanceof InvalidConfigError)) throw error;

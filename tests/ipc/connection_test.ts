@@ -1,0 +1,69 @@
+import { assert, assertEquals, assertLess } from "@std/assert";
+import { ByteBudget } from "../../ipc/byte_budget.ts";
+import { ServerConnection } from "../../ipc/connection.ts";
+import { encodeFrame } from "../../ipc/frame.ts";
+import { SILENT_LOG } from "../../ipc/log.ts";
+import type { IpcStream } from "../../ipc/stream.ts";
+import { FakeService } from "../support/fake_service.ts";
+import { requestFrame } from "../support/ipc_examples.ts";
+
+const FRAME = encodeFrame(requestFrame('{"op":"status"}'));
+
+/** A client that always has more to say and takes all it is told, at once, for so many reads. */
+class Flood implements IpcStream {
+  readonly #reads: number;
+  reads = 0;
+  written = 0;
+  closed = false;
+  #at = 0;
+
+  constructor(reads: number) {
+    this.#reads = reads;
+  }
+
+  read(into: Uint8Array): Promise<number | null> {
+    if (this.reads++ === this.#reads) return Promise.resolve(null);
+    for (let i = 0; i < into.length; i++) into[i] = FRAME[this.#at++ % FRAME.length]!;
+    return Promise.resolve(into.length);
+  }
+
+  write(bytes: Uint8Array): Promise<number> {
+    this.written += bytes.length;
+    return Promise.resolve(bytes.length);
+  }
+
+  close(): void {
+    this.closed = true;
+  }
+}
+
+function serve(stream: IpcStream): ServerConnection {
+  return new ServerConnection(stream, {
+    service: new FakeService(),
+    log: SILENT_LOG,
+    onShutdown: () => {},
+    requestTimeoutMs: 1000,
+    frameTimeoutMs: 1000,
+    maxQueuedEvents: 4,
+    receiveBudget: new ByteBudget(0),
+  });
+}
+
+Deno.test("a client that always has more to say leaves the others their turn", async () => {
+  const stream = new Flood(1000);
+  const run = serve(stream).run();
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  assertLess(stream.reads, 20);
+  await run;
+  assert(stream.closed);
+  assert(stream.written > 0);
+});
+
+Deno.test("stop() ends a connection between two requests", async () => {
+  const stream = new Flood(Infinity);
+  const connection = serve(stream);
+  const run = connection.run();
+  await connection.stop();
+  await run;
+  assertEquals(stream.closed, true);
+});
