@@ -3,7 +3,7 @@
 /** A NUL-terminated UTF-8 string. @throws {TypeError} If the text holds a NUL. */
 export function cString(text: string): Uint8Array<ArrayBuffer> {
   if (text.includes("\0")) throw new TypeError("text for C must not hold a NUL");
-  return new TextEncoder().encode(`${text}\0`);
+  return new Uint8Array(new TextEncoder().encode(`${text}\0`));
 }
 
 /**

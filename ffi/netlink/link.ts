@@ -101,11 +101,14 @@ export type LinkRequest = Partial<LinkHeader> & LinkAttributes & Partial<Unknown
 /** A link as the kernel tells it. */
 export type Link = LinkHeader & LinkAttributes & UnknownAttributes;
 
+/** Nests of this family are older than `NLA_F_NESTED`; kernel and iproute2 send them without. */
+const UNFLAGGED = { flags: 0 };
+
 const INFO = new AttributeSchema<LinkInfo>({
   kind: [nl.IFLA_INFO_KIND, STRING],
-  data: [nl.IFLA_INFO_DATA, { ...BYTES, flags: nl.NLA_F_NESTED }],
+  data: [nl.IFLA_INFO_DATA, BYTES],
   slaveKind: [nl.IFLA_INFO_SLAVE_KIND, STRING],
-  slaveData: [nl.IFLA_INFO_SLAVE_DATA, { ...BYTES, flags: nl.NLA_F_NESTED }],
+  slaveData: [nl.IFLA_INFO_SLAVE_DATA, BYTES],
 });
 
 /**
@@ -134,8 +137,8 @@ const INET6 = new AttributeSchema<Inet6LinkOptions>({
   addressGenerationMode: [nl.IFLA_INET6_ADDR_GEN_MODE, U8],
 });
 const AF_SPEC = new AttributeSchema<AddressFamilyOptions>({
-  inet: [nl.AF_INET, nested<Inet4LinkOptions & Partial<UnknownAttributes>>(bound(INET))],
-  inet6: [nl.AF_INET6, nested<Inet6LinkOptions & Partial<UnknownAttributes>>(bound(INET6))],
+  inet: [nl.AF_INET, nested<Inet4LinkOptions & Partial<UnknownAttributes>>(bound(INET), UNFLAGGED)],
+  inet6: [nl.AF_INET6, nested<Inet6LinkOptions & Partial<UnknownAttributes>>(bound(INET6), UNFLAGGED)],
 });
 
 function bound<T extends object>(schema: AttributeSchema<T>): {
@@ -163,8 +166,11 @@ const LINK = new AttributeSchema<LinkAttributes>({
   netNsPid: [nl.IFLA_NET_NS_PID, U32],
   netNsFd: [nl.IFLA_NET_NS_FD, U32],
   extMask: [nl.IFLA_EXT_MASK, U32],
-  info: [nl.IFLA_LINKINFO, nested<LinkInfo & Partial<UnknownAttributes>>(bound(INFO))],
-  afSpec: [nl.IFLA_AF_SPEC, nested<AddressFamilyOptions & Partial<UnknownAttributes>>(bound(AF_SPEC))],
+  info: [nl.IFLA_LINKINFO, nested<LinkInfo & Partial<UnknownAttributes>>(bound(INFO), UNFLAGGED)],
+  afSpec: [
+    nl.IFLA_AF_SPEC,
+    nested<AddressFamilyOptions & Partial<UnknownAttributes>>(bound(AF_SPEC), UNFLAGGED),
+  ],
 });
 
 /** Encodes the payload of an `RTM_*LINK` message. @throws {RangeError} If an attribute is too long. */

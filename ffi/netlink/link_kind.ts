@@ -40,8 +40,8 @@ const VETH = new AttributeSchema<VethOptions>({
 });
 
 const BRIDGE = new AttributeSchema<BridgeOptions>({
-  forwardDelay: [nl.IFLA_BR_FORWARD_DELAY, U32],
   stpState: [nl.IFLA_BR_STP_STATE, U32],
+  forwardDelay: [nl.IFLA_BR_FORWARD_DELAY, U32],
   vlanFiltering: [nl.IFLA_BR_VLAN_FILTERING, U8],
   mcastSnooping: [nl.IFLA_BR_MCAST_SNOOPING, U8],
 });

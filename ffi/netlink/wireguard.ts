@@ -203,7 +203,7 @@ export function splitDevice(device: WireGuardDevice, maxBytes: number): WireGuar
   const groups: WireGuardPeer[][] = [[]];
   let used = 0;
   for (const part of (device.peers ?? []).flatMap((peer) => splitPeer(peer, maxBytes))) {
-    const size = attributeBytes(PEER.encode(part).length);
+    const size = peerBytes(part);
     if (used + size > maxBytes) {
       groups.push([]);
       used = 0;
@@ -217,19 +217,30 @@ export function splitDevice(device: WireGuardDevice, maxBytes: number): WireGuar
   );
 }
 
+/** Size of a peer in the list of peers, allowed IPs counted one by one: together they may exceed an attribute. */
+function peerBytes(peer: WireGuardPeer): number {
+  const { allowedIps = [], ...own } = peer;
+  const ips = allowedIps.reduce((sum, ip) => sum + allowedIpBytes(ip), 0);
+  return attributeBytes(PEER.encode({ ...own, allowedIps: [] }).length) + ips;
+}
+
+function allowedIpBytes(ip: AllowedIp): number {
+  return attributeBytes(ALLOWED_IP.encode(ip).length);
+}
+
 function splitPeer(peer: WireGuardPeer, maxBytes: number): WireGuardPeer[] {
-  if (attributeBytes(PEER.encode(peer).length) <= maxBytes) return [peer];
+  if (peerBytes(peer) <= maxBytes) return [peer];
   const { allowedIps = [], ...own } = peer;
   const parts: WireGuardPeer[] = [];
   let batch: AllowedIp[] = [];
-  let left = maxBytes - attributeBytes(PEER.encode({ ...own, allowedIps: [] }).length);
+  let left = maxBytes - peerBytes(own);
   const flush = (): void => {
     parts.push(parts.length === 0 ? { ...own, allowedIps: batch } : continuation(own, batch));
     batch = [];
-    left = maxBytes - attributeBytes(PEER.encode(continuation(own, [])).length);
+    left = maxBytes - peerBytes(continuation(own, []));
   };
   for (const ip of allowedIps) {
-    const size = attributeBytes(ALLOWED_IP.encode(ip).length);
+    const size = allowedIpBytes(ip);
     if (size > left) flush();
     batch.push(ip);
     left -= size;
