@@ -13,6 +13,10 @@ const SYMBOLS = {
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   /** `int bind(int fd, const struct sockaddr *addr, socklen_t len)`, sys/socket.h */
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  /** `int connect(int fd, const struct sockaddr *addr, socklen_t len)`, sys/socket.h */
+  connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  /** `int getsockname(int fd, struct sockaddr *addr, socklen_t *len)`, sys/socket.h */
+  getsockname: { parameters: ["i32", "pointer", "pointer"], result: "i32" },
   /** `int setsockopt(int fd, int level, int name, const void *value, socklen_t len)`, sys/socket.h */
   setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
   /** `ssize_t send(int fd, const void *buf, size_t len, int flags)`, sys/socket.h */

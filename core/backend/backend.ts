@@ -192,6 +192,12 @@ export interface NetworkBackend {
 
   /** Connects a container. All or nothing: what was made is undone before it throws. */
   attachContainer(spec: ContainerSpec): Promise<void>;
+  /**
+   * Puts the host end of a live container link right: tag, up, MTU, bridge or route. The container's end and
+   * its flows are not touched.
+   * @returns Whether the link was there; a missing one has to be attached anew.
+   */
+  mendContainerLink(link: ContainerLinkSpec): Promise<boolean>;
   /** Removes the host ends (and with them the container's). Many at once are gathered into one deletion. */
   removeContainerLinks(
     links: readonly { readonly hostName: string; readonly tag: OwnerTag }[],
