@@ -16,7 +16,7 @@ function toContractContainer(container: Container): ContractContainer {
   return {
     pid: container.pid,
     kill: () => container.kill(),
-    async link(name) {
+    async link(name): ReturnType<ContractContainer["link"]> {
       const link = await container.link(name);
       return link && { addresses: await container.addresses(name), mac: link.address };
     },
@@ -24,15 +24,15 @@ function toContractContainer(container: Container): ContractContainer {
 }
 
 const observer: HostObserver = {
-  async link(name) {
+  async link(name): Promise<ObservedLink | undefined> {
     const link = await HERE.link(name);
     return link && toObservedLink(link, await HERE.addresses(name));
   },
-  async makeBridge(name, tag = "") {
+  async makeBridge(name, tag = ""): Promise<void> {
     await HERE.must(["ip", "link", "add", name, "type", "bridge"]);
     if (tag !== "") await HERE.must(["ip", "link", "set", name, "alias", tag]);
   },
-  async deleteByHand(name) {
+  async deleteByHand(name): Promise<void> {
     await HERE.must(["ip", "link", "del", name]);
   },
 };
@@ -57,12 +57,12 @@ export async function openLinuxRig(): Promise<ContractRig> {
     backend,
     host: observer,
     ownPid: Deno.pid,
-    async startContainer() {
+    async startContainer(): Promise<ContractContainer> {
       const container = await Container.start();
       containers.push(container);
       return toContractContainer(container);
     },
-    async [Symbol.asyncDispose]() {
+    async [Symbol.asyncDispose](): Promise<void> {
       for (const container of containers) await container.kill();
       backend.close();
       await audit.assertNoLeaks();

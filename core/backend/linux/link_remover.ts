@@ -111,7 +111,9 @@ export class LinkRemover implements Disposable {
   async #deleteLinks(targets: readonly Link[], all: readonly Link[]): Promise<Map<string, unknown>> {
     if (targets.length > 1) {
       const group = emptyGroup(all);
-      const marked = this.#net.tryExecute(targets.map((link) => setLink(link.name!, link, { group })));
+      const marked = this.#net.tryExecute(
+        targets.map((link) => setLink(link.name!, { index: link.index }, { group })),
+      );
       const refused = marked.some((error) => error !== undefined && !isGone(error));
       if (!refused) {
         const [error] = await this.#net.tryExecuteInBackground([deleteLink("group", { group })]);
