@@ -10,7 +10,7 @@ import type { NetlinkRequest } from "../../../ffi/netlink.ts";
 import * as nl from "../../../ffi/netlink/constants.ts";
 import type { Link, LinkRequest } from "../../../ffi/netlink/link.ts";
 import { vethInfo } from "../../../ffi/netlink/link_kind.ts";
-import { AlreadyExistsError, NotFoundError } from "../../errors.ts";
+import { AlreadyExistsError, NotFoundError, type OverlayError, TeardownError } from "../../errors.ts";
 import type { IpPrefix } from "../../ip/prefix.ts";
 import { hostPrefix } from "../../ip/prefix.ts";
 import type { ContainerLinkSpec, ContainerSpec } from "../backend.ts";
@@ -50,9 +50,22 @@ export async function attachContainer(tools: AttachmentTools, spec: ContainerSpe
     }
     if (!stillRuns(spec.netns)) throw new NotFoundError("process", String(spec.netns.pid));
   } catch (error) {
-    await tools.remover.remove(made.map(({ hostName, tag }) => ({ name: hostName, tag })));
-    throw translate(doing, error);
+    await undo(tools, made, translate(doing, error));
   }
+}
+
+/** Removes what was made, then throws why; if that fails too, both. */
+async function undo(
+  tools: AttachmentTools,
+  made: readonly ContainerLinkSpec[],
+  why: OverlayError,
+): Promise<never> {
+  try {
+    await tools.remover.remove(made.map(({ hostName, tag }) => ({ name: hostName, tag })));
+  } catch (error) {
+    throw new TeardownError(`${why.message}; and undoing it failed`, [error]);
+  }
+  throw why;
 }
 
 /**

@@ -19,13 +19,25 @@ export function planDevice(present: WireGuardDevice, wanted: DeviceSpec): WireGu
     ...wanted.peers.map((peer) => planPeer(findPeer(present, peer.publicKey), peer, { keepRoamed: true }))
       .filter((peer) => peer !== undefined),
   ];
-  const sameKey = present.privateKey !== undefined && bytesEqual(present.privateKey, wanted.privateKey);
+  const privateKey = clamp(wanted.privateKey);
+  const sameKey = present.privateKey !== undefined && bytesEqual(present.privateKey, privateKey);
   const change: WireGuardDevice = {
-    ...sameKey ? {} : { privateKey: wanted.privateKey },
+    ...sameKey ? {} : { privateKey },
     ...present.listenPort === wanted.listenPort ? {} : { listenPort: wanted.listenPort },
     ...peers.length === 0 ? {} : { peers: inOrder(peers) },
   };
   return Object.keys(change).length === 0 ? undefined : { name: wanted.name, ...change };
+}
+
+/**
+ * The X25519 private key as the kernel keeps it (RFC 7748 §5). Given another form of the same key it would take it
+ * for a new one, and end every session.
+ */
+function clamp(key: Uint8Array): Uint8Array {
+  const clamped = key.slice();
+  clamped[0] = clamped[0]! & 0xf8;
+  clamped[31] = (clamped[31]! & 0x7f) | 0x40;
+  return clamped;
 }
 
 /** The request for a change of peers; `undefined` if all is so already. */
