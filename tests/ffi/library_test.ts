@@ -13,7 +13,7 @@ Deno.test("lazyLibrary() opens nothing until it is called, and names what it tri
 Deno.test({
   name: "lazyLibrary() takes the first name that opens, once",
   ignore: Deno.build.os !== "linux",
-  fn() {
+  fn(): void {
     const open = lazyLibrary(["libztnosuch.so", "libc.so.6"], SYMBOLS);
     assertEquals(open().getpid(), Deno.pid);
     assertEquals(open(), open());
