@@ -40,9 +40,12 @@ export class LinkRemover implements Disposable {
   #running = false;
   #closed = false;
 
-  /** Takes the connection over. */
-  constructor(net: RtNetlink) {
+  readonly #pickGroup: () => number;
+
+  /** Takes the connection over. @param options `pickGroup`: where to begin looking for an empty group. */
+  constructor(net: RtNetlink, options: { readonly pickGroup?: () => number } = {}) {
     this.#net = net;
+    this.#pickGroup = options.pickGroup ?? randomGroup;
   }
 
   /**
@@ -110,7 +113,7 @@ export class LinkRemover implements Disposable {
   /** @returns Errors by name of link. */
   async #deleteLinks(targets: readonly Link[], all: readonly Link[]): Promise<Map<string, unknown>> {
     if (targets.length > 1) {
-      const group = emptyGroup(all);
+      const group = emptyGroup(all, this.#pickGroup());
       const marked = this.#net.tryExecute(
         targets.map((link) => setLink(link.name!, { index: link.index }, { group })),
       );
@@ -136,9 +139,14 @@ export class LinkRemover implements Disposable {
   }
 }
 
-function emptyGroup(links: readonly Link[]): number {
+function randomGroup(): number {
+  return FIRST_GROUP + crypto.getRandomValues(new Uint16Array(1))[0]!;
+}
+
+/** The first group from `from` on that no link is in: deleting by it must hit ours alone. */
+function emptyGroup(links: readonly Link[], from: number): number {
   const used = new Set(links.map((link) => link.group));
-  let group = FIRST_GROUP + crypto.getRandomValues(new Uint16Array(1))[0]!;
+  let group = from;
   while (used.has(group)) group++;
   return group;
 }
