@@ -1,5 +1,6 @@
 /** The bridge of a service: its ports are the containers, its address is their gateway. */
 
+import type { NetlinkRequest } from "../../../ffi/netlink.ts";
 import * as nl from "../../../ffi/netlink/constants.ts";
 import type { Link, LinkRequest } from "../../../ffi/netlink/link.ts";
 import { bridgeInfo } from "../../../ffi/netlink/link_kind.ts";
@@ -48,15 +49,16 @@ function adjustments(
   spec: ServiceNetworkSpec,
   mac: Uint8Array,
   hasIpv6: boolean,
-): ReturnType<typeof setLink>[] {
+): NetlinkRequest[] {
   const { inet, inet6 } = link.afSpec ?? {};
   const forwards = inet?.conf?.get(nl.IPV4_DEVCONF_FORWARDING) === 1;
   const quiet = !hasIpv6 || inet6?.addressGenerationMode === nl.IN6_ADDR_GEN_MODE_NONE;
   const change: LinkRequest = {
     ...tagOf(link) === spec.tag ? {} : { alias: spec.tag },
     ...link.group === NEWBORN_GROUP ? { group: 0 } : {},
-    // Said even if equal: an MTU that was never set follows the ports, and falls back to 1500 without any.
-    mtuBytes: spec.mtuBytes,
+    // Set on the finished bridge, not while it is made: an MTU given then follows the ports, and falls back to
+    // 1500 without any.
+    ...link.mtuBytes === spec.mtuBytes ? {} : { mtuBytes: spec.mtuBytes },
     // A bridge takes over the lowest address of its ports unless it was given one: the gateway's would change.
     ...link.address && bytesEqual(link.address, mac) ? {} : { address: mac },
     ...forwards && quiet ? {} : {
@@ -66,7 +68,7 @@ function adjustments(
       },
     },
   };
-  return [setLink(spec.name, { index: link.index }, change)];
+  return Object.keys(change).length === 0 ? [] : [setLink(spec.name, { index: link.index }, change)];
 }
 
 /** Hardware address of a gateway: locally administered, and the same whenever and wherever the bridge is made. */

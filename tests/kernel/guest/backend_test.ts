@@ -11,6 +11,8 @@ import { backendContract } from "../../contract/backend_contract.ts";
 import { LeakAudit } from "../../support/leak_audit.ts";
 import { openLinuxRig } from "../../support/linux_rig.ts";
 import { HERE } from "../../support/test_netns.ts";
+// This kernel has no per-link switch for IPv6 forwarding: the other way has to carry packets too.
+import "../../netns/backend/data_path_test.ts";
 
 // The guest shows the host's /tmp, where others come and go: the audit is to see this test's own files only.
 Deno.env.set("TMPDIR", Deno.makeTempDirSync({ dir: "/run" }));
@@ -142,4 +144,27 @@ Deno.test("a peer keeps its endpoint and session when the device is put right ag
     await backend.ensureDevice({ ...DEVICE, peers: [a, b] });
     assertEquals((await dump()).find((line) => line === before), before);
   });
+});
+
+Deno.test("IPv6 forwarding without a per-link switch is host-wide, recorded and taken back", async () => {
+  await using _audit = await LeakAudit.begin();
+  const backend = await LinuxBackend.open(SILENT_LOG);
+  const path = "/proc/sys/net/ipv6/conf/all/forwarding";
+  const network = {
+    name: "ztbr6",
+    tag: "zlayer-overlayd/guest/0123456789abcdef:service",
+    gateway: parsePrefix("fd00:213::1/120")!,
+    mtuBytes: 1420,
+  };
+  try {
+    assertEquals((await Deno.readTextFile(path)).trim(), "0");
+    await backend.ensureServiceNetwork(network);
+    assertEquals((await Deno.readTextFile(path)).trim(), "1");
+    assertEquals(backend.changedHostSettings()[path], "0");
+    await backend.restoreHostSettings(backend.changedHostSettings());
+    assertEquals([(await Deno.readTextFile(path)).trim(), backend.changedHostSettings()], ["0", {}]);
+  } finally {
+    await backend.removeServiceNetwork(network.name, network.tag);
+    backend.close();
+  }
 });
