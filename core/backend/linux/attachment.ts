@@ -1,0 +1,188 @@
+/**
+ * Connecting a container: one veth pair per link, its far end born in the container's namespace.
+ *
+ * Two conversations a link: in the host's namespace the pair is made (nothing is moved or renamed) and the host
+ * end tagged, joined and brought up; on a socket opened inside the container's namespace the container's end is
+ * given its address and routes.
+ */
+
+import type { NetlinkRequest } from "../../../ffi/netlink.ts";
+import * as nl from "../../../ffi/netlink/constants.ts";
+import type { Link, LinkRequest } from "../../../ffi/netlink/link.ts";
+import { vethInfo } from "../../../ffi/netlink/link_kind.ts";
+import { AlreadyExistsError, NotFoundError, type OverlayError, TeardownError } from "../../errors.ts";
+import type { IpPrefix } from "../../ip/prefix.ts";
+import { hostPrefix } from "../../ip/prefix.ts";
+import type { ContainerLinkSpec, ContainerSpec } from "../backend.ts";
+import { translate } from "./kernel_errors.ts";
+import type { LinkRemover } from "./link_remover.ts";
+import { foreignLink, isOwnedBy, NEWBORN_GROUP, tagOf } from "./ownership.ts";
+import { openNetns, stillRuns } from "./process.ts";
+import { addAddress, addRoute, createLink, LINK_UP, pinNeighbour, setLink } from "./requests.ts";
+import { RtNetlink } from "./rtnetlink.ts";
+import type { HostSysctls } from "./sysctl.ts";
+
+/** What attaching works with. */
+export interface AttachmentTools {
+  /** The host's namespace. */
+  readonly host: RtNetlink;
+  readonly remover: LinkRemover;
+  readonly sysctls: HostSysctls;
+}
+
+/** Index of `lo` in every namespace (`LOOPBACK_IFINDEX`). */
+const LOOPBACK_INDEX = 1;
+
+/** Connects a container, or leaves nothing behind. @throws {OverlayError} As `NetworkBackend.attachContainer`. */
+export async function attachContainer(tools: AttachmentTools, spec: ContainerSpec): Promise<void> {
+  const doing = `attach process ${spec.netns.pid}`;
+  await removeLeftovers(tools, spec.links);
+  const made: ContainerLinkSpec[] = [];
+  try {
+    using netns = openNetns(spec.netns);
+    using inside = RtNetlink.open({ netnsFd: netns.fd });
+    for (const link of spec.links) {
+      refuseTakenName(inside, link, spec.netns.pid);
+      createPair(tools.host, link, netns.fd);
+      made.push(link);
+      const hostEnd = configureHostEnd(tools, link);
+      configureInside(inside, link, hostEnd);
+    }
+    if (!stillRuns(spec.netns)) throw new NotFoundError("process", String(spec.netns.pid));
+  } catch (error) {
+    await undo(tools, made, translate(doing, error));
+  }
+}
+
+/** Removes what was made, then throws why; if that fails too, both. */
+async function undo(
+  tools: AttachmentTools,
+  made: readonly ContainerLinkSpec[],
+  why: OverlayError,
+): Promise<never> {
+  try {
+    await tools.remover.remove(made.map(({ hostName, tag }) => ({ name: hostName, tag })));
+  } catch (error) {
+    throw new TeardownError(`${why.message}; and undoing it failed`, [error]);
+  }
+  throw why;
+}
+
+/**
+ * Puts the host end of a live link right.
+ *
+ * @returns False if it is not there.
+ */
+export function mendContainerLink(tools: AttachmentTools, link: ContainerLinkSpec): boolean {
+  const present = tools.host.findLink(link.hostName);
+  if (present === undefined || !isOwnedBy(present, link.tag)) return false;
+  configureHostEnd(tools, link);
+  return true;
+}
+
+/** Links of ours under these names were left by an attach that never ended. */
+async function removeLeftovers(tools: AttachmentTools, links: readonly ContainerLinkSpec[]): Promise<void> {
+  const leftovers = [];
+  for (const { hostName, tag } of links) {
+    const present = tools.host.findLink(hostName);
+    if (present === undefined) continue;
+    if (!isOwnedBy(present, tag)) throw foreignLink(present);
+    leftovers.push({ name: hostName, tag });
+  }
+  if (leftovers.length > 0) await tools.remover.remove(leftovers);
+}
+
+function refuseTakenName(inside: RtNetlink, link: ContainerLinkSpec, pid: number): void {
+  if (inside.findLink(link.containerName) === undefined) return;
+  throw new AlreadyExistsError(
+    `cannot attach process ${pid} by ${link.hostName}: its namespace already has an interface ${link.containerName}`,
+  );
+}
+
+function createPair(host: RtNetlink, link: ContainerLinkSpec, netnsFd: number): void {
+  const { mtuBytes } = link;
+  const peer: LinkRequest = { name: link.containerName, address: link.mac, mtuBytes, netNsFd: netnsFd };
+  host.execute(createLink(link.hostName, { group: NEWBORN_GROUP, mtuBytes, info: vethInfo({ peer }) }));
+}
+
+/** Tag, MTU, place and state of the host end. @returns The host end, as it was before if it was there. */
+function configureHostEnd(tools: AttachmentTools, link: ContainerLinkSpec): Link {
+  const { host, sysctls } = tools;
+  const hostEnd = host.link(link.hostName);
+  const target = { index: hostEnd.index };
+  const set = (change: LinkRequest): NetlinkRequest => setLink(link.hostName, target, change);
+  const identity: LinkRequest = {
+    ...tagOf(hostEnd) === link.tag ? {} : { alias: link.tag, group: 0 },
+    ...hostEnd.mtuBytes === link.mtuBytes ? {} : { mtuBytes: link.mtuBytes },
+    afSpec: familyOptions(link, sysctls.hasIpv6),
+  };
+  if (link.uplink.kind === "bridge") {
+    const bridge = findBridge(host, link.uplink.bridge);
+    const master = hostEnd.master === bridge.index ? {} : { master: bridge.index };
+    host.execute(set(identity), set({ ...master, ...LINK_UP }));
+  } else {
+    const route = { destination: hostPrefix(link.address.address), index: hostEnd.index };
+    host.execute(
+      set(identity),
+      set(LINK_UP),
+      addRoute(route, { replace: true }),
+      pinNeighbour(hostEnd.index, link.address.address, link.mac),
+    );
+    if (link.address.address.family === 6) sysctls.enableIpv6Forwarding(link.hostName);
+  }
+  return hostEnd;
+}
+
+/** A host end needs no IPv6 link-local address; a routed one forwards. */
+function familyOptions(link: ContainerLinkSpec, hasIpv6: boolean): NonNullable<LinkRequest["afSpec"]> {
+  return {
+    ...link.uplink.kind === "routed" ? { inet: { conf: new Map([[nl.IPV4_DEVCONF_FORWARDING, 1]]) } } : {},
+    ...hasIpv6 ? { inet6: { addressGenerationMode: nl.IN6_ADDR_GEN_MODE_NONE } } : {},
+  };
+}
+
+function findBridge(host: RtNetlink, name: string): Link {
+  const bridge = host.findLink(name);
+  if (bridge?.info?.kind === "bridge") return bridge;
+  throw new NotFoundError("bridge", name);
+}
+
+/** Address and routes of the container's end, and `lo` up. */
+function configureInside(inside: RtNetlink, link: ContainerLinkSpec, hostEnd: Link): void {
+  const { index } = inside.link(link.containerName);
+  inside.execute(
+    setLink("lo", { index: LOOPBACK_INDEX }, LINK_UP),
+    setLink(link.containerName, { index }, LINK_UP),
+    ...link.uplink.kind === "bridge"
+      ? bridgedRequests(index, link.address, link.uplink)
+      : routedRequests(index, link.address, link.uplink, hostEnd.address!),
+  );
+}
+
+type Uplink<K> = Extract<ContainerLinkSpec["uplink"], { kind: K }>;
+
+function bridgedRequests(index: number, address: IpPrefix, uplink: Uplink<"bridge">): NetlinkRequest[] {
+  const { gateway } = uplink;
+  const everything = { address: { family: gateway.family, value: 0n }, length: 0 };
+  return [addAddress(index, address), addRoute({ destination: everything, index, gateway })];
+}
+
+/**
+ * The gateway is an address that the host has elsewhere; it is behind the host end, whose hardware address is
+ * known. Pinning that spares ARP, which `arp_ignore` may forbid, and NDP, which would not answer at all.
+ */
+function routedRequests(
+  index: number,
+  address: IpPrefix,
+  uplink: Uplink<"routed">,
+  hostMac: Uint8Array,
+): NetlinkRequest[] {
+  const { gateway, routes } = uplink;
+  const source = address.address;
+  return [
+    addAddress(index, address, { withoutRoute: true }),
+    pinNeighbour(index, gateway, hostMac),
+    addRoute({ destination: hostPrefix(gateway), index, source }),
+    ...routes.map((destination) => addRoute({ destination, index, gateway, source })),
+  ];
+}

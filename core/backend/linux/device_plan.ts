@@ -1,0 +1,153 @@
+/** What has to change on a WireGuard device: the difference between how it is and how it should be. Pure. */
+
+import { bytesEqual } from "../../../ffi/bytes.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  WGPEER_F_REMOVE_ME,
+  WGPEER_F_REPLACE_ALLOWEDIPS,
+} from "../../../ffi/netlink/constants.ts";
+import type { AllowedIp, WireGuardDevice, WireGuardPeer } from "../../../ffi/netlink/wireguard.ts";
+import { ipFromBytes, ipToBytes } from "../../ip/address.ts";
+import { canonicalPrefix, formatPrefix, type IpPrefix } from "../../ip/prefix.ts";
+import type { DeviceChange, DevicePeer, DevicePeerState, DeviceSpec, DeviceState } from "../backend.ts";
+
+/** The change that makes the device as specified; `undefined` if it is. Only what differs is in it. */
+export function planDevice(present: WireGuardDevice, wanted: DeviceSpec): WireGuardDevice | undefined {
+  const peers = [
+    ...removedPeers(present, wanted.peers),
+    ...wanted.peers.map((peer) => planPeer(findPeer(present, peer.publicKey), peer, { keepRoamed: true }))
+      .filter((peer) => peer !== undefined),
+  ];
+  const privateKey = clamp(wanted.privateKey);
+  const sameKey = present.privateKey !== undefined && bytesEqual(present.privateKey, privateKey);
+  const change: WireGuardDevice = {
+    ...sameKey ? {} : { privateKey },
+    ...present.listenPort === wanted.listenPort ? {} : { listenPort: wanted.listenPort },
+    ...peers.length === 0 ? {} : { peers: inOrder(peers) },
+  };
+  return Object.keys(change).length === 0 ? undefined : { name: wanted.name, ...change };
+}
+
+/**
+ * The X25519 private key as the kernel keeps it (RFC 7748 §5). Given another form of the same key it would take it
+ * for a new one, and end every session.
+ */
+function clamp(key: Uint8Array): Uint8Array {
+  const clamped = key.slice();
+  clamped[0] = clamped[0]! & 0xf8;
+  clamped[31] = (clamped[31]! & 0x7f) | 0x40;
+  return clamped;
+}
+
+/** The request for a change of peers; `undefined` if all is so already. */
+export function planChange(
+  name: string,
+  present: WireGuardDevice,
+  change: DeviceChange,
+): WireGuardDevice | undefined {
+  const peers = [
+    ...change.remove.map((publicKey) => findPeer(present, publicKey)).filter((peer) => peer !== undefined)
+      .map((peer) => ({ publicKey: peer.publicKey!, flags: WGPEER_F_REMOVE_ME })),
+    ...change.set.map((peer) => planPeer(findPeer(present, peer.publicKey), peer))
+      .filter((peer) => peer !== undefined),
+  ];
+  return peers.length === 0 ? undefined : { name, peers: inOrder(peers) };
+}
+
+/**
+ * A prefix belongs to one peer: giving it to a second takes it from the first. So peers that only lose go first,
+ * and one that gives a prefix away does not take it back afterwards.
+ */
+function inOrder(peers: readonly WireGuardPeer[]): WireGuardPeer[] {
+  return peers.toSorted((a, b) => rank(a) - rank(b));
+}
+
+function rank(peer: WireGuardPeer): number {
+  return ((peer.flags ?? 0) & WGPEER_F_REMOVE_ME) !== 0 ? 0 : (peer.allowedIps?.length ?? 0) === 0 ? 1 : 2;
+}
+
+function removedPeers(present: WireGuardDevice, wanted: readonly DevicePeer[]): WireGuardPeer[] {
+  const keep = new Set(wanted.map((peer) => keyText(peer.publicKey)));
+  return (present.peers ?? []).filter((peer) => peer.publicKey && !keep.has(keyText(peer.publicKey)))
+    .map((peer) => ({ publicKey: peer.publicKey!, flags: WGPEER_F_REMOVE_ME }));
+}
+
+/**
+ * What a peer needs to be as wanted; `undefined` if nothing.
+ *
+ * @param options `keepRoamed`: leave the endpoint of a peer that has spoken; it says itself where it is.
+ */
+function planPeer(
+  present: WireGuardPeer | undefined,
+  wanted: DevicePeer,
+  options: { readonly keepRoamed?: boolean } = {},
+): WireGuardPeer | undefined {
+  const spoken = (present?.lastHandshake?.seconds ?? 0n) !== 0n;
+  const moved = wanted.endpoint !== undefined && !sameEndpoint(present, wanted) &&
+    !(options.keepRoamed && spoken);
+  const allowedIps = wanted.allowedIps.map(toAllowedIp);
+  const sameIps = present !== undefined && sameAllowedIps(present.allowedIps ?? [], allowedIps);
+  const sameKeepalive = (present?.keepaliveSeconds ?? 0) === wanted.keepaliveSeconds;
+  if (present !== undefined && !moved && sameIps && sameKeepalive) return undefined;
+  return {
+    publicKey: wanted.publicKey,
+    ...sameIps ? {} : { flags: WGPEER_F_REPLACE_ALLOWEDIPS, allowedIps },
+    ...moved ? { endpoint: { address: ipToBytes(wanted.endpoint!.ip), port: wanted.endpoint!.port } } : {},
+    ...sameKeepalive ? {} : { keepaliveSeconds: wanted.keepaliveSeconds },
+  };
+}
+
+function sameEndpoint(present: WireGuardPeer | undefined, { endpoint }: DevicePeer): boolean {
+  return present?.endpoint !== undefined && endpoint !== undefined &&
+    present.endpoint.port === endpoint.port && bytesEqual(present.endpoint.address, ipToBytes(endpoint.ip));
+}
+
+function sameAllowedIps(a: readonly AllowedIp[], b: readonly AllowedIp[]): boolean {
+  const texts = (ips: readonly AllowedIp[]): string => ips.map(toPrefix).map(formatPrefix).sort().join();
+  return texts(a) === texts(b);
+}
+
+function toAllowedIp(prefix: IpPrefix): AllowedIp {
+  const { address, length } = canonicalPrefix(prefix);
+  return {
+    family: address.family === 4 ? AF_INET : AF_INET6,
+    address: ipToBytes(address),
+    prefixLength: length,
+  };
+}
+
+function toPrefix(ip: AllowedIp): IpPrefix {
+  return { address: ipFromBytes(ip.address!), length: ip.prefixLength! };
+}
+
+function findPeer(device: WireGuardDevice, publicKey: Uint8Array): WireGuardPeer | undefined {
+  return device.peers?.find((peer) => peer.publicKey && bytesEqual(peer.publicKey, publicKey));
+}
+
+function keyText(key: Uint8Array): string {
+  return key.join();
+}
+
+/** The device in the domain's terms. */
+export function toDeviceState(device: WireGuardDevice): DeviceState {
+  return {
+    listenPort: device.listenPort ?? 0,
+    publicKey: device.publicKey ?? new Uint8Array(32),
+    peers: (device.peers ?? []).map(toPeerState),
+  };
+}
+
+function toPeerState(peer: WireGuardPeer): DevicePeerState {
+  return {
+    publicKey: peer.publicKey!,
+    ...peer.endpoint === undefined
+      ? {}
+      : { endpoint: { ip: ipFromBytes(peer.endpoint.address), port: peer.endpoint.port } },
+    allowedIps: (peer.allowedIps ?? []).map(toPrefix),
+    keepaliveSeconds: peer.keepaliveSeconds ?? 0,
+    lastHandshakeUnixSecs: Number(peer.lastHandshake?.seconds ?? 0n),
+    rxBytes: Number(peer.rxBytes ?? 0n),
+    txBytes: Number(peer.txBytes ?? 0n),
+  };
+}

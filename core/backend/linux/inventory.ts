@@ -1,0 +1,41 @@
+/** What is on this host that is ours, or may be. */
+
+import { IFF_UP } from "../../../ffi/netlink/constants.ts";
+import type { Link } from "../../../ffi/netlink/link.ts";
+import type { InventoryEntry } from "../backend.ts";
+import { toPrefix } from "./addresses.ts";
+import { TAG_PREFIX, tagOf } from "./ownership.ts";
+import type { RtNetlink } from "./rtnetlink.ts";
+
+/** Starts of the names of links that this daemon or the reference makes. */
+const OUR_NAMES = ["zl-", "veth-"] as const;
+
+/** Whether a link is tagged by any installation, or named as ours are. */
+export function isOfInterest(name: string, tag: string): boolean {
+  return tag.startsWith(TAG_PREFIX) || OUR_NAMES.some((start) => name.startsWith(start));
+}
+
+/** Lists links of interest with their addresses. */
+export function takeInventory(host: RtNetlink): InventoryEntry[] {
+  const links = host.links();
+  const names = new Map(links.map((link) => [link.index, link.name ?? ""]));
+  const addresses = host.addresses();
+  return links.filter((link) => isOfInterest(link.name ?? "", tagOf(link))).map((link) => {
+    const own = addresses.filter((address) => address.index === link.index);
+    const master = link.master === undefined ? undefined : names.get(link.master);
+    return {
+      kind: kindOf(link),
+      name: link.name ?? "",
+      tag: tagOf(link),
+      up: (link.flags & IFF_UP) !== 0,
+      ...master === undefined ? {} : { master },
+      mtuBytes: link.mtuBytes ?? 0,
+      addresses: own.map(toPrefix).filter((prefix) => prefix !== undefined),
+    };
+  });
+}
+
+function kindOf(link: Link): InventoryEntry["kind"] {
+  const kind = link.info?.kind;
+  return kind === "bridge" || kind === "veth" || kind === "wireguard" || kind === "tun" ? kind : "other";
+}

@@ -1,0 +1,98 @@
+/** One network namespace's links, addresses and routes, as the kernel tells and changes them. */
+
+import { ENODEV } from "../../../ffi/errno.ts";
+import { NetlinkConnection, type NetlinkRequest, type Outcomes } from "../../../ffi/netlink.ts";
+import { decodeAddress, encodeAddress, type LinkAddress } from "../../../ffi/netlink/address.ts";
+import * as nl from "../../../ffi/netlink/constants.ts";
+import { decodeLink, encodeLink, type Link, type LinkRequest } from "../../../ffi/netlink/link.ts";
+import { decodeRoute, encodeRoute, type Route } from "../../../ffi/netlink/route.ts";
+import { hasErrno } from "./kernel_errors.ts";
+
+const WITHOUT_STATISTICS = { extMask: nl.RTEXT_FILTER_SKIP_STATS } as const;
+
+/** See the module. Errors are those of `ffi/`. */
+export class RtNetlink implements Disposable {
+  readonly #connection: NetlinkConnection;
+
+  /** Takes the connection over. */
+  constructor(connection: NetlinkConnection) {
+    this.#connection = connection;
+  }
+
+  /** Opens a connection. @param options Descriptor of the namespace; default: the daemon's own. */
+  static open(options: { readonly netnsFd?: number } = {}): RtNetlink {
+    return new RtNetlink(NetlinkConnection.open(nl.NETLINK_ROUTE, options));
+  }
+
+  /** Runs requests in one datagram. @throws {NetlinkError} The first that failed; all were tried. */
+  execute(...requests: readonly NetlinkRequest[]): void {
+    this.#connection.execute(requests);
+  }
+
+  /** Runs requests in one datagram and tells each outcome. */
+  tryExecute(requests: readonly NetlinkRequest[]): Outcomes {
+    return this.#connection.tryExecute(requests);
+  }
+
+  /** As `tryExecute`, on another thread. Nothing else may use this object meanwhile. */
+  tryExecuteInBackground(requests: readonly NetlinkRequest[]): Promise<Outcomes> {
+    return this.#connection.tryExecuteInBackground(requests);
+  }
+
+  /** The link of that name, if there is one. */
+  findLink(name: string): Link | undefined {
+    return this.#getLink(`get link ${name}`, { name });
+  }
+
+  /** The link of that name. @throws {NetlinkError} With `ENODEV` if there is none. */
+  link(name: string): Link {
+    return this.#requestLink(`get link ${name}`, { name });
+  }
+
+  #getLink(what: string, target: LinkRequest): Link | undefined {
+    try {
+      return this.#requestLink(what, target);
+    } catch (error) {
+      if (hasErrno(error, ENODEV)) return undefined;
+      throw error;
+    }
+  }
+
+  #requestLink(what: string, target: LinkRequest): Link {
+    const payload = encodeLink({ ...target, ...WITHOUT_STATISTICS });
+    const [reply] = this.#connection.request({ what, type: nl.RTM_GETLINK, flags: 0, payload });
+    return decodeLink(reply!.payload);
+  }
+
+  /** All links. */
+  links(): Link[] {
+    return this.#dump("list links", nl.RTM_GETLINK, encodeLink(WITHOUT_STATISTICS))
+      .map(decodeLink);
+  }
+
+  /** All addresses, or those of one link. */
+  addresses(index = 0): LinkAddress[] {
+    return this.#dump("list addresses", nl.RTM_GETADDR, encodeAddress({ index })).map(decodeAddress);
+  }
+
+  /** Routes of one family, all or those by one link and one maker. */
+  routes(family: number, filter: { readonly index?: number; readonly protocol?: number } = {}): Route[] {
+    const payload = encodeRoute({
+      family,
+      protocol: filter.protocol ?? 0,
+      ...filter.index === undefined ? {} : { outIndex: filter.index },
+    });
+    return this.#dump("list routes", nl.RTM_GETROUTE, payload).map(decodeRoute)
+      // A kernel without strict checking ignores the filter.
+      .filter((route) => filter.index === undefined || route.outIndex === filter.index)
+      .filter((route) => filter.protocol === undefined || route.protocol === filter.protocol);
+  }
+
+  #dump(what: string, type: number, payload: Uint8Array): Uint8Array[] {
+    return this.#connection.dump({ what, type, flags: 0, payload }).map((message) => message.payload);
+  }
+
+  [Symbol.dispose](): void {
+    this.#connection[Symbol.dispose]();
+  }
+}
