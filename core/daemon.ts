@@ -87,7 +87,10 @@ class Daemon implements RunningDaemon {
 
   static async start(deps: DaemonDeps, lock: Disposable, engine: EngineHandle): Promise<Daemon> {
     const daemon = new Daemon(deps, lock, engine);
-    daemon.#serving = deps.serve(engine.service, () => void daemon.stop("shutdown request"));
+    // A later turn, so that a stop that comes at once finds the promise it has to wait for.
+    daemon.#serving = Promise.resolve().then(() =>
+      deps.serve(engine.service, () => void daemon.stop("shutdown request"))
+    );
     await daemon.#serving;
     return daemon;
   }

@@ -4,7 +4,7 @@ import type { FlagSpec } from "./flags.ts";
 const DATA_DIR: FlagSpec = {
   name: "data-dir",
   value: "PATH",
-  help: "Root of all state [default: $ZLAYER_DATA_DIR, else the platform's directory]",
+  help: "Root of all state [default: $ZLAYER_DATA_DIR, else by platform]",
 };
 const SOCKET: FlagSpec = {
   name: "socket",
