@@ -73,6 +73,17 @@ export async function lockDataDir(
   }
 }
 
+/**
+ * Takes the lock for a daemon, making the directory if need be.
+ *
+ * @throws As {@linkcode lockDataDir}.
+ */
+export async function claimDataDir(path: string): Promise<DataDirLock> {
+  const lock = await lockDataDir(path, { create: true });
+  if (lock) return lock;
+  throw new PreconditionError(`data directory ${path} was removed while the daemon started`);
+}
+
 async function makeDataDir(path: string): Promise<void> {
   try {
     await Deno.mkdir(dirname(path), { recursive: true });

@@ -70,6 +70,7 @@ function logOf(category: string[], filter: LevelFilter): Log {
 }
 
 function writeRecord(record: LogRecord, writer: BoundedWriter, format: Formatter): void {
+  if (!writer.hasRoom) return writer.drop();
   reportDropped(record, writer, format);
   writer.write(format({
     timeMs: record.timestamp,
@@ -82,7 +83,7 @@ function writeRecord(record: LogRecord, writer: BoundedWriter, format: Formatter
 
 /** Says how many records were lost, as soon as the stream takes records again. */
 function reportDropped(record: LogRecord, writer: BoundedWriter, format: Formatter): void {
-  if (writer.dropped === 0 || !writer.hasRoom) return;
+  if (writer.dropped === 0) return;
   const fields = { records: writer.takeDropped() };
   const entry = { timeMs: record.timestamp, level: "warn", target: `${ROOT_TARGET}::log`, fields } as const;
   writer.write(format({ ...entry, message: "log records dropped: stdout was not read" }));

@@ -27,6 +27,7 @@ export class BoundedWriter {
   #inFlight = 0;
   #pump: Promise<void> | undefined;
   #broken = false;
+  #full = false;
 
   constructor(sink: ByteSink, options: { limitBytes?: number } = {}) {
     this.#sink = sink;
@@ -38,9 +39,9 @@ export class BoundedWriter {
     return this.#dropped;
   }
 
-  /** Whether a line would be queued now. */
+  /** Whether a line may be queued now: false from the first dropped one until the stream has taken some. */
   get hasRoom(): boolean {
-    return !this.#broken && this.#queuedBytes < this.#limitBytes;
+    return !this.#broken && !this.#full;
   }
 
   /** The number of dropped lines; counting starts anew. */
@@ -50,10 +51,16 @@ export class BoundedWriter {
     return dropped;
   }
 
+  /** Counts a line that is not worth making, since there is no room for it. */
+  drop(): void {
+    this.#dropped++;
+  }
+
   /** Queues one line, or drops and counts it. Never waits, never throws. */
   write(line: string): void {
     const bytes = this.#encoder.encode(line);
     if (this.#broken || this.#queuedBytes + bytes.length > this.#limitBytes) {
+      this.#full = true;
       this.#dropped++;
       return;
     }
@@ -107,6 +114,7 @@ export class BoundedWriter {
       offset += written;
       this.#queuedBytes -= written;
     }
+    this.#full = false;
   }
 
   #giveUp(): void {
