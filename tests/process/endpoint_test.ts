@@ -128,7 +128,7 @@ Deno.test("a length over the limit closes that connection only [daemon 26]", () 
 
 Deno.test("running out of file descriptors while accepting is survived [daemon 27]", () =>
   withTempDir(async (dir) => {
-    await using daemon = await DaemonProcess.start(dir, [], { shell: { before: "ulimit -n 48;" } });
+    await using daemon = await DaemonProcess.start(dir, [], { shell: { before: "ulimit -n 48; exec" } });
     const connections: Deno.Conn[] = [];
     try {
       for (let i = 0; i < 64; i++) {

@@ -61,7 +61,7 @@ Deno.test("a log that nobody reads neither blocks nor grows without bound", () =
 Deno.test("closed standard streams are no trouble", () =>
   withTempDir(async (dir) => {
     await using daemon = await DaemonProcess.start(dir, [], {
-      shell: { after: "<&- >&- 2>&-" },
+      shell: { before: "exec", after: "<&- >&- 2>&-" },
     });
     await daemon.assertAnswers();
     daemon.kill("SIGTERM");

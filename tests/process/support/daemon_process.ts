@@ -15,8 +15,11 @@ export interface SpawnOptions {
   /** Default: {@linkcode SCRIPTED_MAIN}. */
   readonly entry?: string;
   readonly env?: Record<string, string>;
-  /** Shell text before `exec`: `ulimit -n 40;`. The program's redirections may follow in `after`. */
-  readonly shell?: { readonly before?: string; readonly after?: string };
+  /**
+   * Shell text before the program, such as `ulimit -n 40; exec`, and after it, such as redirections; in a mount
+   * namespace of its own when asked.
+   */
+  readonly shell?: { readonly before?: string; readonly after?: string; readonly namespace?: "mount" };
   readonly stdout?: "piped" | "null";
 }
 
@@ -201,7 +204,8 @@ function command(args: readonly string[], options: SpawnOptions): Deno.Command {
     stderr: "piped",
   } as const;
   if (!options.shell) return new Deno.Command(Deno.execPath(), { args: program, ...common });
-  const { before = "", after = "" } = options.shell;
-  const script = `${before} exec "$0" "$@" ${after}`; // The shell becomes the program.
-  return new Deno.Command("/bin/sh", { args: ["-c", script, Deno.execPath(), ...program], ...common });
+  const { before = "", after = "", namespace } = options.shell;
+  const argv = ["/bin/sh", "-c", `${before} "$0" "$@" ${after}`, Deno.execPath(), ...program];
+  const [first = "", ...rest] = namespace === "mount" ? ["unshare", "--mount", ...argv] : argv;
+  return new Deno.Command(first, { args: rest, ...common });
 }
