@@ -12,9 +12,11 @@ import { describeError, PreconditionError } from "../errors.ts";
  * @throws {PreconditionError} If the database cannot be read.
  */
 export async function readHostSettings(databasePath: string): Promise<HostSettings> {
-  if (!await Deno.stat(databasePath).then(({ isFile }) => isFile, () => false)) return {};
+  if (!await isFile(databasePath)) return {};
+  // Without a write-ahead log nobody has the database open, and as immutable SQLite makes no such files itself.
+  const location = await isFile(`${databasePath}-wal`) ? databasePath : immutableUri(databasePath);
   try {
-    const db = new DatabaseSync(databasePath, { readOnly: true });
+    const db = new DatabaseSync(location, { readOnly: true });
     try {
       const row = db.prepare("SELECT document FROM settings WHERE key = 'hostSettings'").get();
       return onlyTexts(JSON.parse(String(row?.["document"] ?? "{}")));
@@ -24,6 +26,18 @@ export async function readHostSettings(databasePath: string): Promise<HostSettin
   } catch (error) {
     throw new PreconditionError(`cannot read ${databasePath}: ${describeError(error)}`, { cause: error });
   }
+}
+
+function isFile(path: string): Promise<boolean> {
+  return Deno.stat(path).then((info) => info.isFile, () => false);
+}
+
+/** @see https://sqlite.org/uri.html */
+function immutableUri(path: string): string {
+  const uri = new URL("file:///");
+  uri.pathname = path.replaceAll("%", "%25");
+  uri.search = "immutable=1";
+  return uri.href;
 }
 
 function onlyTexts(document: unknown): HostSettings {

@@ -21,6 +21,8 @@ export interface PurgeDeps {
   readonly findings: () => Promise<Omit<PurgeFindings, "inventory">>;
   /** Removes one file; one that is gone is no error. */
   readonly removeFile: (path: string) => Promise<void>;
+  /** Removes what claiming the directory made, and directories of ours that are empty. */
+  readonly clearDataDir: () => Promise<void>;
   /**
    * Claims the data directory.
    * @throws {DataDirBusyError} If a daemon runs on it.
@@ -97,5 +99,6 @@ async function execute(plan: PurgePlan, deps: PurgeDeps): Promise<string[]> {
   }
   if (failures.length > 0) return failures;
   for (const path of plan.files) await attempt(`cannot remove ${path}`, () => deps.removeFile(path));
+  if (failures.length === 0) await attempt("cannot clear the data directory", deps.clearDataDir);
   return failures;
 }

@@ -1,8 +1,8 @@
 /** Files that the daemon leaves in a data directory, and their removal. */
-import { dirname, join } from "@std/path";
+import { join } from "@std/path";
 import { LOCK_FILE } from "../data_dir.ts";
 
-/** In order of removal: the database next to last, the lock that guards it all last. */
+/** In order of removal: the database last, since it knows what a purge that is cut short has to do again. */
 const OWN_FILES: readonly string[] = [
   "agent_network.json",
   "agent_network.json.tmp",
@@ -10,7 +10,6 @@ const OWN_FILES: readonly string[] = [
   "overlayd.db-wal",
   "overlayd.db-shm",
   "overlayd.db",
-  LOCK_FILE,
 ];
 
 /**
@@ -28,16 +27,20 @@ export async function findOwnFiles(dataDir: string, sockets: readonly string[]):
   return found;
 }
 
-/** Removes a file, and its directory when that is left empty and is a part of the data directory. */
-export async function removeOwnFile(path: string, dataDir: string): Promise<void> {
+/** Removes a file; one that is gone is no error. */
+export async function removeOwnFile(path: string): Promise<void> {
   try {
     await Deno.remove(path);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
-  const parent = dirname(path);
+}
+
+/** Removes the lock file, which claiming the directory makes anew each time, and directories left empty. */
+export async function clearDataDir(dataDir: string): Promise<void> {
+  await removeOwnFile(join(dataDir, LOCK_FILE));
   // Fails on a directory that is not empty, as it should.
-  if (parent === dataDir || dirname(parent) === dataDir) await Deno.remove(parent).catch(() => {});
+  for (const path of [join(dataDir, "run"), dataDir]) await Deno.remove(path).catch(() => {});
 }
 
 async function isStaleSocket(path: string): Promise<boolean> {

@@ -13,7 +13,7 @@ import { STATE_FILE } from "../open_engine.ts";
 import type { OperatorContext } from "./client.ts";
 import { readHostSettings } from "./host_settings.ts";
 import { type PurgeDeps, runPurge } from "./purge.ts";
-import { findOwnFiles, removeOwnFile } from "./purge_files.ts";
+import { clearDataDir, findOwnFiles, removeOwnFile } from "./purge_files.ts";
 import type { PurgeFindings } from "./purge_plan.ts";
 
 /** Pause between attempts to claim the directory of a daemon that is stopping. */
@@ -40,7 +40,8 @@ export async function purgeHost(
       backend,
       isOurs: (tag) => isTagOf(installation, tag),
       findings: () => findings(dataDir, host),
-      removeFile: (path) => removeOwnFile(path, dataDir),
+      removeFile: removeOwnFile,
+      clearDataDir: () => clearDataDir(dataDir),
       lock: () => lockDataDir(dataDir, { create: false }),
       stopDaemon: () => stopDaemon(context),
       pause: () => new Promise((resolve) => setTimeout(resolve, PAUSE_MS)),
@@ -65,14 +66,12 @@ async function findings(
 ): Promise<Omit<PurgeFindings, "inventory">> {
   const dataDirOwner = await Deno.stat(dataDir).then(({ uid }) => uid ?? undefined, () => undefined);
   const endpoints = planEndpoints(config, { host: environment, dataDirOwner, groupId: undefined });
-  const files = await findOwnFiles(dataDir, endpoints.map(({ path }) => path));
-  try {
-    return { files, hostSettings: await readHostSettings(join(dataDir, STATE_FILE)) };
-  } catch (error) {
+  const hostSettings = await readHostSettings(join(dataDir, STATE_FILE)).catch(async (error) => {
     // A broken database must not keep the rest from being removed.
     await context.err(`warning: ${describeError(error)}; host settings stay as they are\n`);
-    return { files, hostSettings: {} };
-  }
+    return {};
+  });
+  return { hostSettings, files: await findOwnFiles(dataDir, endpoints.map(({ path }) => path)) };
 }
 
 async function stopDaemon(context: OperatorContext): Promise<void> {

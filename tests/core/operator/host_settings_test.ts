@@ -7,7 +7,7 @@ import { openStateStore } from "../../../core/state/state_store.ts";
 Deno.test("readHostSettings() reads what the store wrote, also while it is open, and changes nothing", async () => {
   const dir = await Deno.makeTempDir({ prefix: "zt-settings-" });
   try {
-    const path = join(dir, "overlayd.db");
+    const path = join(dir, "50% #1?.db");
     assertEquals(await readHostSettings(path), {});
     assertEquals([...Deno.readDirSync(dir)], []);
     const store = openStateStore(path);
@@ -17,6 +17,7 @@ Deno.test("readHostSettings() reads what the store wrote, also while it is open,
     assertEquals(await readHostSettings(path), settings);
     store.close();
     assertEquals(await readHostSettings(path), settings);
+    assertEquals([...Deno.readDirSync(dir)].length, 1);
     await Deno.writeTextFile(path, "this is not a database, but long enough to be looked at".repeat(20));
     await assertRejects(() => readHostSettings(path), PreconditionError, path);
   } finally {

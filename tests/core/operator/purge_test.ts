@@ -3,7 +3,7 @@ import { join } from "@std/path";
 import type { InventoryEntry } from "../../../core/backend/backend.ts";
 import { DataDirBusyError } from "../../../core/data_dir.ts";
 import { type PurgeDeps, runPurge } from "../../../core/operator/purge.ts";
-import { findOwnFiles, removeOwnFile } from "../../../core/operator/purge_files.ts";
+import { clearDataDir, findOwnFiles, removeOwnFile } from "../../../core/operator/purge_files.ts";
 import { describePlan, isEmptyPlan, planPurge } from "../../../core/operator/purge_plan.ts";
 
 const OURS = "zlayer-overlayd/prod/00112233:";
@@ -66,6 +66,7 @@ class FakeHost {
       findings: () => Promise.resolve({ hostSettings: this.hostSettings, files: [...this.files] }),
       removeFile: (path) =>
         this.#step(path, () => void (this.files = this.files.filter((one) => one !== path))),
+      clearDataDir: () => this.#step("clear", () => {}),
       lock: () => {
         if (this.busy-- > 0) return Promise.reject(new DataDirBusyError("/d", 42));
         this.steps.push("lock");
@@ -100,6 +101,7 @@ Deno.test("runPurge() removes objects, restores settings, removes files; a secon
     "restore",
     "/d/agent_network.json",
     "/d/overlayd.db",
+    "clear",
     "unlock",
   ]);
   assertEquals(host.inventory.map(({ name }) => name), ["zl-other-b", "zl-old-b"]);
@@ -139,7 +141,7 @@ Deno.test("runPurge() goes on over a failure, keeps the database for the next ru
   assertEquals(host.files, []);
 });
 
-Deno.test("findOwnFiles() spares the caller's files and live sockets; removeOwnFile() clears up", async () => {
+Deno.test("findOwnFiles() spares the caller's files and live sockets; clearDataDir() keeps what is not empty", async () => {
   const root = await Deno.makeTempDir({ prefix: "zt-purge-" });
   try {
     const dataDir = join(root, "data");
@@ -151,16 +153,15 @@ Deno.test("findOwnFiles() spares the caller's files and live sockets; removeOwnF
     await makeStaleSocket(stale);
     using _live = Deno.listen({ transport: "unix", path: join(root, "live.sock") });
     const files = await findOwnFiles(dataDir, [stale, join(root, "live.sock"), join(root, "none.sock")]);
-    const names = [
-      stale,
-      ...["agent_network.json.bad", "overlayd.db", "overlayd.lock"].map((name) => join(dataDir, name)),
-    ];
-    assertEquals(files, names);
-    for (const path of files) await removeOwnFile(path, dataDir);
-    await removeOwnFile(files[0]!, dataDir);
+    const names = ["agent_network.json.bad", "overlayd.db"].map((name) => join(dataDir, name));
+    assertEquals(files, [stale, ...names]);
+    for (const path of files) await removeOwnFile(path);
+    await removeOwnFile(stale);
+    await clearDataDir(dataDir);
     assertEquals([...Deno.readDirSync(dataDir)].map(({ name }) => name), ["daemon.json"]);
     await Deno.remove(join(dataDir, "daemon.json"));
-    await removeOwnFile(join(dataDir, "overlayd.db"), dataDir);
+    await clearDataDir(dataDir);
+    await clearDataDir(dataDir);
     assertEquals([...Deno.readDirSync(root)].map(({ name }) => name), ["live.sock"]);
   } finally {
     await Deno.remove(root, { recursive: true });
