@@ -84,8 +84,10 @@ async function runDaemon({ config, environment, logging, openEngine }: DaemonPar
   surviveUncaughtErrors(log);
   const signalled = Promise.withResolvers<string>();
   const force = (): never => Deno.exit(EXIT_FAILURE);
-  const stop = (signal: string): void => {
+  const limitStop = (): unknown =>
     setTimeout(force, config.cleanupOnExit ? STOP_TIMEOUT_MS.cleanup : STOP_TIMEOUT_MS.leave);
+  const stop = (signal: string): void => {
+    limitStop();
     signalled.resolve(signal);
   };
   handleSignals({ stop, force }, { os: environment.os, terminal: hasTerminal() });
@@ -97,6 +99,7 @@ async function runDaemon({ config, environment, logging, openEngine }: DaemonPar
     serve: (service, onShutdown) =>
       listen({ config, environment, service, onShutdown, log: logging.log("ipc") }),
     log,
+    onStopping: limitStop,
     cleanupOnExit: config.cleanupOnExit,
     graceMs: GRACE_MS,
   });

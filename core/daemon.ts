@@ -32,6 +32,8 @@ export interface DaemonDeps {
   /** Binds and serves. `onShutdown` is called when the reply to `shutdown` has been flushed. */
   readonly serve: (service: OverlayService, onShutdown: () => void) => Promise<ServerHandle>;
   readonly log: Log;
+  /** Called when the stop begins, whoever asked for it. */
+  readonly onStopping: () => void;
   /** Remove the data plane at the end. */
   readonly cleanupOnExit: boolean;
   /** How long requests in flight are waited for, in milliseconds. */
@@ -102,6 +104,7 @@ class Daemon implements RunningDaemon {
   /** Every step is tried whatever the one before came to: an exit that leaves less behind is the better one. */
   async #stop(reason: string): Promise<void> {
     const { log, cleanupOnExit, graceMs } = this.deps;
+    this.deps.onStopping();
     log.info("stopping", { reason });
     await this.#step("close the server", async () => (await this.#serving)?.close(graceMs));
     if (cleanupOnExit) await this.#step("remove the data plane", () => this.engine.cleanup());

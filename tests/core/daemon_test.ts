@@ -35,6 +35,7 @@ function parts(fail: readonly string[] = [], overrides: Partial<DaemonDeps> = {}
       return { close: (graceMs) => step(`close server ${graceMs}`) };
     },
     log,
+    onStopping: () => {},
     cleanupOnExit: false,
     graceMs: 4000,
     ...overrides,

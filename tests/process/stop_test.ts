@@ -58,6 +58,20 @@ Deno.test("a request that takes too long does not hold the end up", () =>
     assert(await reply instanceof Error);
   }));
 
+for (const by of ["SIGTERM", "shutdown"] as const) {
+  Deno.test(`an engine that does not end is cut off within 5 s of ${by}, with exit 1`, () =>
+    withTempDir(async (dir) => {
+      await using daemon = await DaemonProcess.start(dir);
+      using client = await daemon.connect();
+      await client.setLocalWgPubkey("hang");
+      if (by === "SIGTERM") daemon.kill(by);
+      else await client.shutdown();
+      const { code, ms } = await daemon.ended();
+      assertEquals(code, 1);
+      assertLess(ms, 5500);
+    }));
+}
+
 Deno.test("a second signal ends at once", () =>
   withTempDir(async (dir) => {
     await using daemon = await DaemonProcess.start(dir);

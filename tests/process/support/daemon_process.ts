@@ -33,7 +33,11 @@ export interface Finished {
 
 /** Runs the program to its end. */
 export async function runProgram(args: readonly string[], options: SpawnOptions = {}): Promise<Finished> {
-  const output = await command(args, options).output();
+  const child = command(args, options).spawn();
+  const output = await withTimeout(child.output(), "the program to end").catch((error) => {
+    child.kill("SIGKILL");
+    throw error;
+  });
   const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
   return {
     code: output.code,

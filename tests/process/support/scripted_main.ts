@@ -3,7 +3,8 @@
  *
  * - `setup_service_overlay` of `slow-<ms>` takes that long;
  * - `nat_tick` leaves a rejected promise and a throwing timer behind;
- * - `unregister_dns` of `<n>` logs n records of 1 KiB.
+ * - `unregister_dns` of `<n>` logs n records of 1 KiB;
+ * - after `set_local_wg_pubkey` of `hang` the engine never finishes closing.
  */
 import { main } from "../../../main.ts";
 import { FakeService } from "../../support/fake_service.ts";
@@ -31,7 +32,8 @@ Deno.exit(
     return Promise.resolve({
       service,
       cleanup: () => Deno.writeTextFile(`${config.dataDir}/cleaned-up`, ""),
-      close: () => Promise.resolve(),
+      close: () =>
+        service.calls.some(([, key]) => key === "hang") ? new Promise<void>(() => {}) : Promise.resolve(),
     });
   }),
 );
