@@ -24,6 +24,7 @@ export function parseArgs(args: readonly string[], options: ParseOptions = {}): 
   const short = new Map(Object.entries(aliases).map(([long, one]) => [long, one]));
   const config: Record<string, { type: "string" | "boolean"; multiple: true; short?: string }> = {};
   for (const name of [...strings, ...(options.boolean ?? [])]) {
+    if (name === "_") continue; // Says only that positional arguments stay text; here they always do.
     const letter = short.get(name);
     config[name] = {
       type: strings.has(name) ? "string" : "boolean",

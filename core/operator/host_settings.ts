@@ -1,0 +1,46 @@
+/** Reads from the state database which host-wide settings the daemon changed, without changing the database. */
+import { DatabaseSync } from "node:sqlite";
+import type { HostSettings } from "../backend/backend.ts";
+import { describeError, PreconditionError } from "../errors.ts";
+
+/**
+ * Former values by path or name; empty when there is no database or nothing was changed.
+ *
+ * Opens read-only: a purge may be of another release than the database, and a dry run may look while a daemon
+ * writes.
+ *
+ * @throws {PreconditionError} If the database cannot be read.
+ */
+export async function readHostSettings(databasePath: string): Promise<HostSettings> {
+  if (!await isFile(databasePath)) return {};
+  // Without a write-ahead log nobody has the database open, and as immutable SQLite makes no such files itself.
+  const location = await isFile(`${databasePath}-wal`) ? databasePath : immutableUri(databasePath);
+  try {
+    const db = new DatabaseSync(location, { readOnly: true });
+    try {
+      const row = db.prepare("SELECT document FROM settings WHERE key = 'hostSettings'").get();
+      return onlyTexts(JSON.parse(String(row?.["document"] ?? "{}")));
+    } finally {
+      db.close();
+    }
+  } catch (error) {
+    throw new PreconditionError(`cannot read ${databasePath}: ${describeError(error)}`, { cause: error });
+  }
+}
+
+function isFile(path: string): Promise<boolean> {
+  return Deno.stat(path).then((info) => info.isFile, () => false);
+}
+
+/** @see https://sqlite.org/uri.html */
+function immutableUri(path: string): string {
+  const uri = new URL("file:///");
+  uri.pathname = path.replaceAll("%", "%25");
+  uri.search = "immutable=1";
+  return uri.href;
+}
+
+function onlyTexts(document: unknown): HostSettings {
+  const entries = Object.entries(typeof document === "object" && document !== null ? document : {});
+  return Object.fromEntries(entries.filter(([, value]) => typeof value === "string"));
+}

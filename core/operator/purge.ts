@@ -1,0 +1,104 @@
+/**
+ * `purge`: removes everything this installation made on the host, without a running daemon.
+ *
+ * Order matters for a purge that is cut short: kernel objects first, then host settings, and the database,
+ * which knows the former values of those settings, last. What could not be done is told and the rest goes on;
+ * running it again does the remainder.
+ */
+import { EXIT_FAILURE, EXIT_OK } from "../cli/exit_codes.ts";
+import { DataDirBusyError } from "../data_dir.ts";
+import type { NetworkBackend } from "../backend/backend.ts";
+import { describeError } from "../errors.ts";
+import { describePlan, isEmptyPlan, planPurge, type PurgeFindings, type PurgePlan } from "./purge_plan.ts";
+import { cell } from "./text.ts";
+
+/** What a purge works on. */
+export interface PurgeDeps {
+  readonly backend: Pick<NetworkBackend, "inventory" | "removeEntry" | "restoreHostSettings">;
+  /** Whether a tag is of this installation. */
+  readonly isOurs: (tag: string) => boolean;
+  /** Settings changed on this host and files of ours. */
+  readonly findings: () => Promise<Omit<PurgeFindings, "inventory">>;
+  /** Removes one file; one that is gone is no error. */
+  readonly removeFile: (path: string) => Promise<void>;
+  /** Removes what claiming the directory made, and directories of ours that are empty. */
+  readonly clearDataDir: () => Promise<void>;
+  /**
+   * Claims the data directory.
+   * @throws {DataDirBusyError} If a daemon runs on it.
+   */
+  readonly lock: () => Promise<Disposable | undefined>;
+  /** Asks the running daemon to shut down; resolves when it has answered. */
+  readonly stopDaemon: () => Promise<void>;
+  /** Waits between attempts to claim the directory. */
+  readonly pause: () => Promise<void>;
+  /** Writes a line to stdout. */
+  readonly out: (text: string) => Promise<void>;
+  /** Writes a line to stderr. */
+  readonly err: (text: string) => Promise<void>;
+}
+
+/** How often the directory is tried after the daemon has been asked to stop. */
+const LOCK_ATTEMPTS = 150;
+
+/** Runs the purge; resolves to the exit code. */
+export async function runPurge(
+  options: { dryRun: boolean; stopDaemon: boolean },
+  deps: PurgeDeps,
+): Promise<number> {
+  if (options.dryRun) return await dryRun(deps);
+  using _lock = await claim(options.stopDaemon, deps);
+  const plan = await makePlan(deps);
+  if (isEmptyPlan(plan)) await deps.out("nothing to remove");
+  for (const line of describePlan(plan, "remove")) await deps.out(cell(line));
+  const failures = await execute(plan, deps);
+  for (const failure of failures) await deps.err(`error: ${cell(failure)}`);
+  return failures.length === 0 ? EXIT_OK : EXIT_FAILURE;
+}
+
+async function dryRun(deps: PurgeDeps): Promise<number> {
+  const plan = await makePlan(deps);
+  if (isEmptyPlan(plan)) await deps.out("nothing to remove");
+  for (const line of describePlan(plan, "would remove")) await deps.out(cell(line));
+  return EXIT_OK;
+}
+
+async function makePlan(deps: PurgeDeps): Promise<PurgePlan> {
+  const inventory = await deps.backend.inventory();
+  return planPurge({ inventory, ...await deps.findings() }, deps.isOurs);
+}
+
+/** Takes the directory; if it is busy and that is wanted, stops the daemon first. */
+async function claim(stopDaemon: boolean, deps: PurgeDeps): Promise<Disposable | undefined> {
+  for (let attempt = 0;; attempt++) {
+    try {
+      return await deps.lock();
+    } catch (error) {
+      if (!(error instanceof DataDirBusyError) || !stopDaemon || attempt >= LOCK_ATTEMPTS) throw error;
+      if (attempt === 0) await deps.stopDaemon();
+      await deps.pause();
+    }
+  }
+}
+
+/** Does all steps; the files stay while anything before them failed, since a second run needs them. */
+async function execute(plan: PurgePlan, deps: PurgeDeps): Promise<string[]> {
+  const failures: string[] = [];
+  const attempt = async (what: string, step: () => Promise<void>): Promise<void> => {
+    try {
+      await step();
+    } catch (error) {
+      failures.push(`${what}: ${describeError(error)}`);
+    }
+  };
+  for (const entry of plan.objects) {
+    await attempt(`cannot remove ${entry.name}`, () => deps.backend.removeEntry(entry));
+  }
+  if (Object.keys(plan.hostSettings).length > 0) {
+    await attempt("cannot restore host settings", () => deps.backend.restoreHostSettings(plan.hostSettings));
+  }
+  if (failures.length > 0) return failures;
+  for (const path of plan.files) await attempt(`cannot remove ${path}`, () => deps.removeFile(path));
+  if (failures.length === 0) await attempt("cannot clear the data directory", deps.clearDataDir);
+  return failures;
+}

@@ -1,0 +1,54 @@
+/** Files that the daemon leaves in a data directory, and their removal. */
+import { join } from "@std/path";
+import { LOCK_FILE } from "../data_dir.ts";
+
+/** In order of removal: the database last, since it knows what a purge that is cut short has to do again. */
+const OWN_FILES: readonly string[] = [
+  "agent_network.json",
+  "agent_network.json.tmp",
+  "agent_network.json.bad",
+  "overlayd.db-wal",
+  "overlayd.db-shm",
+  "overlayd.db",
+];
+
+/**
+ * Paths of ours that exist. Files of the zlayer daemon in the same directory are never among them.
+ *
+ * @param sockets Endpoints this installation listens on; taken only if they are sockets that nobody serves.
+ */
+export async function findOwnFiles(dataDir: string, sockets: readonly string[]): Promise<string[]> {
+  const found: string[] = [];
+  for (const path of sockets) if (await isStaleSocket(path)) found.push(path);
+  for (const name of OWN_FILES) {
+    const path = join(dataDir, name);
+    if (await Deno.lstat(path).then((info) => info.isFile, () => false)) found.push(path);
+  }
+  return found;
+}
+
+/** Removes a file; one that is gone is no error. */
+export async function removeOwnFile(path: string): Promise<void> {
+  try {
+    await Deno.remove(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+/** Removes the lock file, which claiming the directory makes anew each time, and directories left empty. */
+export async function clearDataDir(dataDir: string): Promise<void> {
+  await removeOwnFile(join(dataDir, LOCK_FILE));
+  // Fails on a directory that is not empty, as it should.
+  for (const path of [join(dataDir, "run"), dataDir]) await Deno.remove(path).catch(() => {});
+}
+
+async function isStaleSocket(path: string): Promise<boolean> {
+  if (!await Deno.lstat(path).then((info) => info.isSocket ?? false, () => false)) return false;
+  try {
+    (await Deno.connect({ transport: "unix", path })).close();
+    return false;
+  } catch (error) {
+    return error instanceof Deno.errors.ConnectionRefused;
+  }
+}

@@ -1,0 +1,89 @@
+/** `purge` on this host: its backend, the files of the data directory, the running daemon if there is one. */
+import { join, resolve } from "@std/path";
+import { selectBackend } from "../backend/select.ts";
+import { EXIT_FAILURE } from "../cli/exit_codes.ts";
+import type { OperatorCommand } from "../cli/parse.ts";
+import type { DaemonConfig, DaemonEnvironment } from "../config.ts";
+import { DataDirBusyError, lockDataDir } from "../data_dir.ts";
+import { planEndpoints } from "../endpoints.ts";
+import { installationId, isTagOf } from "../engine/context.ts";
+import { describeError, PreconditionError } from "../errors.ts";
+import { SILENT_LOG } from "../log.ts";
+import { STATE_FILE } from "../open_engine.ts";
+import type { OperatorContext } from "./client.ts";
+import { readHostSettings } from "./host_settings.ts";
+import { type PurgeDeps, runPurge } from "./purge.ts";
+import { clearDataDir, findOwnFiles, removeOwnFile } from "./purge_files.ts";
+import type { PurgeFindings } from "./purge_plan.ts";
+
+/** Pause between attempts to claim the directory of a daemon that is stopping. */
+const PAUSE_MS = 50;
+
+/** What decides about a purge on this host. */
+export interface PurgeHost {
+  readonly config: DaemonConfig;
+  readonly environment: DaemonEnvironment;
+  readonly context: OperatorContext;
+}
+
+/** Runs the command; resolves to the exit code. */
+export async function purgeHost(
+  command: OperatorCommand & { readonly kind: "purge" },
+  host: PurgeHost,
+): Promise<number> {
+  const { context } = host;
+  const dataDir = await Deno.realPath(host.config.dataDir).catch(() => resolve(host.config.dataDir));
+  const backend = await selectBackend(SILENT_LOG);
+  try {
+    const installation = installationId(dataDir);
+    const deps: PurgeDeps = {
+      backend,
+      isOurs: (tag) => isTagOf(installation, tag),
+      findings: () => findings(dataDir, host),
+      removeFile: removeOwnFile,
+      clearDataDir: () => clearDataDir(dataDir),
+      lock: () => lockDataDir(dataDir, { create: false }),
+      stopDaemon: () => stopDaemon(context),
+      pause: () => new Promise((resolve) => setTimeout(resolve, PAUSE_MS)),
+      out: (text) => context.out(`${text}\n`),
+      err: (text) => context.err(`${text}\n`),
+    };
+    return await runPurge(command, deps);
+  } catch (error) {
+    const hint = error instanceof DataDirBusyError
+      ? ": stop it ('systemctl stop zlayer-overlayd'), or give --stop-daemon"
+      : "";
+    await context.err(`error: ${describeError(error)}${hint}\n`);
+    return EXIT_FAILURE;
+  } finally {
+    backend.close();
+  }
+}
+
+async function findings(
+  dataDir: string,
+  { config, environment, context }: PurgeHost,
+): Promise<Omit<PurgeFindings, "inventory">> {
+  const dataDirOwner = await Deno.stat(dataDir).then(({ uid }) => uid ?? undefined, () => undefined);
+  const endpoints = planEndpoints(config, { host: environment, dataDirOwner, groupId: undefined });
+  const hostSettings = await readHostSettings(join(dataDir, STATE_FILE)).catch(async (error) => {
+    // A broken database must not keep the rest from being removed.
+    await context.err(`warning: ${describeError(error)}; host settings stay as they are\n`);
+    return {};
+  });
+  return { hostSettings, files: await findOwnFiles(dataDir, endpoints.map(({ path }) => path)) };
+}
+
+async function stopDaemon(context: OperatorContext): Promise<void> {
+  let client;
+  try {
+    client = await context.connect();
+  } catch (error) {
+    throw new PreconditionError(`cannot ask the daemon to stop: ${describeError(error)}`, { cause: error });
+  }
+  try {
+    await client.call({ op: "shutdown" });
+  } finally {
+    client.close();
+  }
+}

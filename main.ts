@@ -1,0 +1,165 @@
+/**
+ * `zlayer-overlayd`: the daemon without a command, the operator's tool with one.
+ *
+ * Only wiring: what a command line means, what the parts do and in which order is in `core/`; this file joins
+ * them with the IPC server and client. Modules that only one of the two needs are loaded when it runs.
+ */
+import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from "./core/cli/exit_codes.ts";
+import { writeFatal, writeText } from "./core/cli/output.ts";
+import { systemClock } from "./core/clock.ts";
+import { type OperatorCommand, parseCommandLine, type ServeCommand } from "./core/cli/parse.ts";
+import { type DaemonConfig, type DaemonEnvironment, resolveConfig } from "./core/config.ts";
+import type { EngineHandle, ServerHandle } from "./core/daemon.ts";
+import { hasTerminal, readEnvironment } from "./core/environment.ts";
+import type { Log } from "./core/log.ts";
+import type { Logging } from "./core/logging/configure.ts";
+import { causeChain } from "./core/logging/redact.ts";
+import type { Body, OperatorClient, OperatorContext } from "./core/operator/client.ts";
+import type { OverlayService } from "./core/service.ts";
+import { VERSION } from "./core/version.ts";
+
+/** Requests in flight at the stop signal are given this long; the process is to end within 5 s. */
+const GRACE_MS = 4000;
+
+/** A stop that takes longer is cut off. Removing the data plane may take long. */
+const STOP_TIMEOUT_MS = { leave: 4900, cleanup: 60_000 };
+
+/** Time for the last log records to be written. */
+const FLUSH_MS = 50;
+
+/** Builds the engine of a daemon; tests give a scripted one. */
+export type OpenEngine = (config: DaemonConfig, log: (part: string) => Log) => Promise<EngineHandle>;
+
+/** Runs a command line to its exit code. */
+export async function main(args: readonly string[], openEngine: OpenEngine): Promise<number> {
+  const command = parseCommandLine(args, VERSION);
+  switch (command.kind) {
+    case "print":
+      await writeText(Deno.stdout, command.text);
+      return EXIT_OK;
+    case "usage":
+      await writeText(Deno.stderr, command.text);
+      return EXIT_USAGE;
+    case "serve":
+      return await serve(command, openEngine);
+    default:
+      return await operate(command);
+  }
+}
+
+/** Runs the daemon until it has stopped; a fatal error is one line on stderr. */
+async function serve(command: ServeCommand, openEngine: OpenEngine): Promise<number> {
+  const environment = readEnvironment();
+  const config = resolveConfig(command, environment);
+  const { startLogging } = await import("./core/logging/start.ts");
+  const logging = startLogging(config, command.logFormat);
+  const log = logging.log();
+  log.info("starting", { data_dir: config.dataDir, socket: config.socket, version: VERSION, pid: Deno.pid });
+  try {
+    await runDaemon({ config, environment, logging, openEngine });
+    return EXIT_OK;
+  } catch (error) {
+    log.error("cannot run", { err: error });
+    await writeFatal(Deno.stderr, causeChain(error));
+    return EXIT_FAILURE;
+  } finally {
+    await logging.flush(FLUSH_MS);
+  }
+}
+
+/** What {@linkcode runDaemon} is made of. */
+interface DaemonParts {
+  readonly config: DaemonConfig;
+  readonly environment: DaemonEnvironment;
+  readonly logging: Logging;
+  readonly openEngine: OpenEngine;
+}
+
+/** Starts, waits for a signal or a `shutdown` request, stops. */
+async function runDaemon({ config, environment, logging, openEngine }: DaemonParts): Promise<void> {
+  const { startDaemon } = await import("./core/daemon.ts");
+  const { claimDataDir } = await import("./core/data_dir.ts");
+  const { handleSignals, surviveUncaughtErrors } = await import("./core/signals.ts");
+  const log = logging.log();
+  surviveUncaughtErrors(log);
+  const signalled = Promise.withResolvers<string>();
+  const force = (): never => Deno.exit(EXIT_FAILURE);
+  const limitStop = (): unknown =>
+    setTimeout(force, config.cleanupOnExit ? STOP_TIMEOUT_MS.cleanup : STOP_TIMEOUT_MS.leave);
+  const stop = (signal: string): void => {
+    limitStop();
+    signalled.resolve(signal);
+  };
+  handleSignals({ stop, force }, { os: environment.os, terminal: hasTerminal() });
+  const daemon = await startDaemon({
+    lock: () => claimDataDir(config.dataDir),
+    // The directory's own name, however it was given: kernel objects are tagged with a hash of it.
+    openEngine: async () =>
+      openEngine({ ...config, dataDir: await Deno.realPath(config.dataDir) }, logging.log),
+    serve: (service, onShutdown) =>
+      listen({ config, environment, service, onShutdown, log: logging.log("ipc") }),
+    log,
+    onStopping: limitStop,
+    cleanupOnExit: config.cleanupOnExit,
+    graceMs: GRACE_MS,
+  });
+  log.info("ready");
+  signalled.promise.then((signal) => daemon.stop(signal));
+  await daemon.finished;
+}
+
+/** What {@linkcode listen} serves, and where. */
+interface ListenParts {
+  readonly config: DaemonConfig;
+  readonly environment: DaemonEnvironment;
+  readonly service: OverlayService;
+  readonly onShutdown: () => void;
+  readonly log: Log;
+}
+
+/** Binds the endpoints and serves on them. */
+async function listen({ config, environment, service, onShutdown, log }: ListenParts): Promise<ServerHandle> {
+  const { bindEndpoints, planEndpoints } = await import("./core/endpoints.ts");
+  const { socketGroupId } = await import("./core/transport/socket_owner.ts");
+  const { listenEndpoint } = await import("./ipc/listener.ts");
+  const { IpcServer } = await import("./ipc/server.ts");
+  const groupId = await socketGroupId(log);
+  const dataDirOwner = await Deno.stat(config.dataDir).then(({ uid }) => uid ?? undefined, () => undefined);
+  const endpoints = planEndpoints(config, { host: environment, dataDirOwner, groupId });
+  const listeners = await bindEndpoints(endpoints, (one) => listenEndpoint(one.path, { ...one, log }), log);
+  const server = new IpcServer({ service, log, onShutdown });
+  for (const listener of listeners) void server.serve(listener);
+  return server;
+}
+
+/** Runs an operator's command. */
+async function operate(command: OperatorCommand): Promise<number> {
+  const { dataDir, socket } = command;
+  const environment = readEnvironment();
+  const config = resolveConfig({ dataDir, socket }, environment);
+  const { OverlaydClient } = await import("./ipc/client.ts");
+  const json = await import("./ipc/json.ts");
+  const context: OperatorContext = {
+    socket: config.socket,
+    async connect(): Promise<OperatorClient> {
+      const client = await OverlaydClient.connect(config.socket);
+      return { call: async (request) => await client.callRaw(request) as Body, close: () => client.close() };
+    },
+    out: (text) => writeText(Deno.stdout, text),
+    err: (text) => writeText(Deno.stderr, text),
+    wallSeconds: () => systemClock().wallSeconds(),
+    json: { parse: json.parseExactJson, stringify: json.stringifyExactJson },
+  };
+  if (command.kind === "purge") {
+    const { purgeHost } = await import("./core/operator/purge_host.ts");
+    return await purgeHost(command, { config, environment, context });
+  }
+  const { runClientCommand } = await import("./core/operator/run.ts");
+  return await runClientCommand(command, context);
+}
+
+if (import.meta.main) {
+  const openEngine: OpenEngine = async (config, log) =>
+    await (await import("./core/open_engine.ts")).openEngine(config, log);
+  Deno.exit(await main(Deno.args, openEngine));
+}

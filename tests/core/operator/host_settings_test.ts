@@ -1,0 +1,26 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { join } from "@std/path";
+import { PreconditionError } from "../../../core/errors.ts";
+import { readHostSettings } from "../../../core/operator/host_settings.ts";
+import { openStateStore } from "../../../core/state/state_store.ts";
+
+Deno.test("readHostSettings() reads what the store wrote, also while it is open, and changes nothing", async () => {
+  const dir = await Deno.makeTempDir({ prefix: "zt-settings-" });
+  try {
+    const path = join(dir, "50% #1?.db");
+    assertEquals(await readHostSettings(path), {});
+    assertEquals([...Deno.readDirSync(dir)], []);
+    const store = openStateStore(path);
+    assertEquals(await readHostSettings(path), {});
+    const settings = { "/proc/sys/net/ipv4/ip_forward": "0" };
+    store.commit("test", (write) => write.setting("hostSettings", settings));
+    assertEquals(await readHostSettings(path), settings);
+    store.close();
+    assertEquals(await readHostSettings(path), settings);
+    assertEquals([...Deno.readDirSync(dir)].length, 1);
+    await Deno.writeTextFile(path, "this is not a database, but long enough to be looked at".repeat(20));
+    await assertRejects(() => readHostSettings(path), PreconditionError, path);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
