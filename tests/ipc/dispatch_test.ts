@@ -9,7 +9,7 @@ import { type Call, FakeService, FRESH_STATUS } from "../support/fake_service.ts
 import { requestFrame } from "../support/ipc_examples.ts";
 import { RecordingLog } from "../support/ipc_rig.ts";
 
-const CONTEXT: RequestContext = { connection: {} };
+const CONTEXT: RequestContext = { connection: { closed: false } };
 const GLOBAL = { scope: "global" };
 const WEB = { scope: "service", service: "web" };
 
