@@ -193,8 +193,16 @@ class SqliteStateStore implements StateStore {
       for (const apply of applied) apply();
       return outcomes;
     } catch (error) {
-      if (this.#db.isTransaction) this.#statements.rollback.run();
+      this.#rollBack();
       throw error;
+    }
+  }
+
+  #rollBack(): void {
+    try {
+      this.#statements.rollback.run();
+    } catch {
+      // On a full disk, among others, SQLite has rolled back by itself.
     }
   }
 
