@@ -37,11 +37,43 @@ class Flood implements IpcStream {
   }
 }
 
-function serve(stream: IpcStream): ServerConnection {
+/** A client that says one thing and takes what it is told when the test lets it. */
+class Deliberate implements IpcStream {
+  readonly taken = Promise.withResolvers<void>();
+  readonly asked = Promise.withResolvers<void>();
+  readonly #end = Promise.withResolvers<null>();
+  readonly #says: Uint8Array;
+  #said = false;
+  closed = false;
+
+  constructor(says: Uint8Array) {
+    this.#says = says;
+  }
+
+  read(into: Uint8Array): Promise<number | null> {
+    if (this.#said) return this.#end.promise;
+    this.#said = true;
+    into.set(this.#says);
+    return Promise.resolve(this.#says.length);
+  }
+
+  async write(bytes: Uint8Array): Promise<number> {
+    this.asked.resolve();
+    await this.taken.promise;
+    return bytes.length;
+  }
+
+  close(): void {
+    this.closed = true;
+    this.#end.resolve(null);
+  }
+}
+
+function serve(stream: IpcStream, onShutdown = (): void => {}): ServerConnection {
   return new ServerConnection(stream, {
     service: new FakeService(),
     log: SILENT_LOG,
-    onShutdown: () => {},
+    onShutdown,
     requestTimeoutMs: 1000,
     frameTimeoutMs: 1000,
     maxQueuedEvents: 4,
@@ -50,7 +82,7 @@ function serve(stream: IpcStream): ServerConnection {
 }
 
 Deno.test("a client that always has more to say leaves the others their turn", async () => {
-  const stream = new Flood(1000);
+  const stream = new Flood(50);
   const run = serve(stream).run();
   await new Promise((resolve) => setTimeout(resolve, 0));
   assertLess(stream.reads, 20);
@@ -64,6 +96,32 @@ Deno.test("stop() ends a connection between two requests", async () => {
   const connection = serve(stream);
   const run = connection.run();
   await connection.stop();
+  await run;
+  assertEquals(stream.closed, true);
+});
+
+Deno.test("the daemon is told to end only when the reply to shutdown has been taken", async () => {
+  const stream = new Deliberate(encodeFrame(requestFrame('{"op":"shutdown"}')));
+  let told = false;
+  const connection = serve(stream, () => told = true);
+  const run = connection.run();
+  await stream.asked.promise;
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  assertEquals(told, false);
+  stream.taken.resolve();
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  assertEquals(told, true);
+  connection.close();
+  await run;
+});
+
+Deno.test("what was asked before a frame that is too long is answered before the connection closes", async () => {
+  const stream = new Deliberate(new Uint8Array([...FRAME, 0xff, 0xff, 0xff, 0xff]));
+  const run = serve(stream).run();
+  await stream.asked.promise;
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  assertEquals(stream.closed, false);
+  stream.taken.resolve();
   await run;
   assertEquals(stream.closed, true);
 });

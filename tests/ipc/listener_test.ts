@@ -49,6 +49,21 @@ Deno.test("[daemon 22] the socket has mode 0660 whatever the umask, and the umas
     }
   }));
 
+Deno.test("[daemon 22] there is no moment in which the socket has a wider mode", () =>
+  inDirectory(async (directory) => {
+    const path = `${directory}/s.sock`;
+    const before = Deno.umask(0o000);
+    const chmodSync = Deno.chmodSync;
+    let modeBeforeChmod = "";
+    Deno.chmodSync = () => modeBeforeChmod = mode(path);
+    const listener = await listenEndpoint(path).finally(() => {
+      Deno.chmodSync = chmodSync;
+      Deno.umask(before);
+    });
+    assertEquals(modeBeforeChmod, "660");
+    listener.close();
+  }));
+
 Deno.test("[daemon 22] the socket gets the group and keeps its owner", () =>
   inDirectory(async (directory) => {
     const uid = Deno.uid()!;

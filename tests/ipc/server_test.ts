@@ -410,11 +410,24 @@ Deno.test("unfinished frames share a budget of memory; who exceeds it is closed"
   assertEquals(await large.receive(), undefined);
   await writing;
   await assertAlive(other);
-  // What it held is free again.
-  const pad = "x".repeat(300_000);
-  for (let i = 0; i < 10; i++) {
-    await other.send(`{"frame":"request","id":${i},"request":${STATUS},"pad":"${pad}"}`);
-    assertEquals(await other.receive(), responseFrame(i));
+  assertStringIncludes(rig.log.text(), "too much memory is held by unfinished frames");
+});
+
+Deno.test("memory of unfinished frames is given back when they are whole and when their connection ends", async () => {
+  await using rig = await IpcRig.start({ receiveBudgetBytes: 1024 * 1024 });
+  const frame = encodeFrame(`{"frame":"request","id":1,"request":${STATUS},"pad":"${"x".repeat(700_000)}"}`);
+  for (let i = 0; i < 5; i++) {
+    using leaving = await rig.raw();
+    await leaving.write(frame.subarray(0, 600_000));
+    leaving.close();
+    await waitFor("the connection to be forgotten", () => rig.server.connectionCount === 0);
+    using staying = await rig.raw();
+    for (let j = 0; j < 2; j++) {
+      await staying.write(frame);
+      assertEquals(await staying.receive(), responseFrame(1));
+    }
+    staying.close();
+    await waitFor("the connection to be forgotten", () => rig.server.connectionCount === 0);
   }
 });
 
