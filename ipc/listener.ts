@@ -183,6 +183,9 @@ class UnixEndpoint implements IpcListener {
       this.#listener.unref();
       this.#log.warn("socket was replaced by somebody else, leaving theirs", { path: this.name });
     } else {
+      // Deno removes the file too, but only in a later turn, once the pending accept is gone (seen with 2.9.6):
+      // a process that ends at once would leave it behind.
+      if (now) Deno.removeSync(this.name);
       this.#listener.close();
     }
   }

@@ -13,7 +13,7 @@ Deno.test("readHostSettings() reads what the store wrote, also while it is open,
     const store = openStateStore(path);
     assertEquals(await readHostSettings(path), {});
     const settings = { "/proc/sys/net/ipv4/ip_forward": "0" };
-    store.commit("test", (write) => write.setting("hostSettings", settings));
+    await store.commit("test", (write) => write.setting("hostSettings", settings));
     assertEquals(await readHostSettings(path), settings);
     store.close();
     assertEquals(await readHostSettings(path), settings);
