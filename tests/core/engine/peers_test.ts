@@ -71,6 +71,23 @@ Deno.test("addPeer() takes a comma list as a list [overlay T14]; status tells it
   });
 });
 
+Deno.test("status() of a device with two peers tells both, allowed IPs joined, no handshake as 0 [overlay T25]", async () => {
+  await using rig = await rigWithGlobal();
+  const endpoint = "1.2.3.4:51820";
+  await rig.engine.addPeer(peer({ endpoint, allowedIps: "10.200.0.2/32,10.200.1.0/24" }), GLOBAL);
+  await rig.engine.addPeer(peer({ publicKey: B, endpoint: "1.2.3.5:0", allowedIps: "" }), GLOBAL);
+  const device = rig.host.links.get("zl-prod-42-g")!.device!;
+  const [key, state] = [...device.peers][0]!;
+  device.peers.set(key, { ...state, handshake: 1_700_000_000 });
+  rig.clock.advance(1000);
+  const { peers, peerCount } = await rig.engine.status(false);
+  assertEquals(peerCount, 2);
+  assertEquals(peers.map((p) => [p.publicKey, p.endpoint, p.allowedIps, p.lastHandshakeUnixSecs]), [
+    [A, endpoint, "10.200.0.2/32,10.200.1.0/24", 1_700_000_000],
+    [B, "", "", 0],
+  ]);
+});
+
 Deno.test("addPeer() twice succeeds and keeps the session [overlay T15]", async () => {
   await using rig = await rigWithGlobal();
   await rig.engine.addPeer(peer(), GLOBAL);
