@@ -71,10 +71,9 @@ export class OverlayEngine implements OverlayService {
 
   /** Settles, adopts and repairs what is recorded, then begins to watch. When this resolves, serve. */
   static async start(options: EngineOptions): Promise<OverlayEngine> {
-    const { wireguard } = await options.backend.capabilities();
     const marker = await options.marker.load();
     const { version, dataDir, clock } = options;
-    const facts = { version, pid: Deno.pid, startedUnixSecs: clock.wallSeconds(), dataDir, wireguard };
+    const facts = { version, pid: Deno.pid, startedUnixSecs: clock.wallSeconds(), dataDir };
     const engine = new OverlayEngine(options, { facts, marker });
     await engine.#reconciler.recover();
     engine.#rememberHostSettings();

@@ -19,7 +19,6 @@ export interface ProcessFacts {
   readonly pid: number;
   readonly startedUnixSecs: number;
   readonly dataDir: string;
-  readonly wireguard: StatusDetail["wireguard"];
 }
 
 /** Builds a status. */
@@ -118,9 +117,11 @@ async function readDetail(
       peerStatuses(context, await reader.read(dedicated!.interface), { scope: "service", service: name })
     ),
   );
+  const { wireguard } = await context.backend.capabilities();
   const global = globalDetail(context);
   return {
     ...facts,
+    wireguard,
     ...(global ? { global } : {}),
     services: serviceDetails(context),
     attachments: attachmentDetails(context),

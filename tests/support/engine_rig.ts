@@ -1,6 +1,7 @@
 /** A whole engine over a fake host, with a data directory of its own; restarts and crashes included. */
 
-import { FakeBackend, FakeHost } from "../../core/backend/fake.ts";
+import { FakeBackend } from "../../core/backend/fake.ts";
+import { FakeHost } from "../../core/backend/fake_host.ts";
 import type { NetworkBackend } from "../../core/backend/backend.ts";
 import { OverlayEngine } from "../../core/engine.ts";
 import type { Log, LogFields } from "../../core/log.ts";

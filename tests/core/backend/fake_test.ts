@@ -1,6 +1,7 @@
 /** The fake host keeps the contract of every backend, so that what the engine is tested with is true. */
 
-import { FakeBackend, FakeHost } from "../../../core/backend/fake.ts";
+import { FakeBackend } from "../../../core/backend/fake.ts";
+import { FakeHost } from "../../../core/backend/fake_host.ts";
 import { formatPrefix } from "../../../core/ip/prefix.ts";
 import {
   backendContract,
