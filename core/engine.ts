@@ -302,6 +302,6 @@ export class OverlayEngine implements OverlayService {
     const kept = store.settings.hostSettings ?? {};
     const changed = backend.changedHostSettings();
     if (Object.keys(changed).every((key) => key in kept)) return;
-    store.intend("host settings", (write) => write.setting("hostSettings", { ...changed, ...kept }));
+    store.record("host settings", (write) => write.setting("hostSettings", { ...changed, ...kept }));
   }
 }

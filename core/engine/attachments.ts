@@ -93,16 +93,13 @@ export class Attachments {
     const leases: LeaseRecord[] = [];
     try {
       const record = this.#plan(handle, service, { netns, request, leases });
-      store.intend("attach_container: intent", (write) => {
+      store.record("attach_container: intent", (write) => {
         write.putAttachment(record);
         for (const lease of leases) write.putLease(lease);
         this.#keepDnsDefaults(request, write.setting);
       });
       await backend.attachContainer({ netns, links: record.links.map(toLinkSpec) });
-      await store.commit(
-        "attach_container: done",
-        (write) => write.putAttachment({ ...record, phase: "ready" }),
-      );
+      store.record("attach_container: done", (write) => write.putAttachment({ ...record, phase: "ready" }));
       log.info("container attached", { handle, service: service.name, ip: leases[0]!.ip });
       return leases[0]!.ip;
     } catch (error) {
@@ -131,7 +128,7 @@ export class Attachments {
     const record = store.attachments.get(handle);
     if (record) {
       await backend.removeContainerLinks(record.links);
-      store.intend("attach_container: undone", (write) => {
+      store.record("attach_container: undone", (write) => {
         write.deleteAttachment(handle);
         for (const lease of leases) write.deleteLease(lease.ip);
       });
@@ -227,12 +224,12 @@ export class Attachments {
 
   async #release(record: AttachmentRecord): Promise<void> {
     const { store, backend, addresses, problems, log } = this.#context;
-    store.intend("detach_container: intent", (write) => {
+    store.record("detach_container: intent", (write) => {
       write.putAttachment({ ...record, phase: "removing" });
     });
     await backend.removeContainerLinks(record.links);
     const leases = [...store.leases.values()].filter((lease) => lease.owner === record.handle);
-    await store.commit("detach_container: done", (write) => {
+    store.record("detach_container: done", (write) => {
       write.deleteAttachment(record.handle);
       for (const lease of leases) write.deleteLease(lease.ip);
     });

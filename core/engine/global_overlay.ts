@@ -49,7 +49,7 @@ export class GlobalOverlay {
       const files = await this.#context.readNodeFiles();
       const plan = planNode(wanted, files.bootstrap);
       for (const problem of [...files.problems, ...plan.problems]) log.warn("node file", { problem });
-      store.intend("setup_global_overlay: settings", (write) => {
+      store.record("setup_global_overlay: settings", (write) => {
         write.setting("globalSettings", toSettings(request, plan));
       });
       addresses.useNodePool(plan.pool);
@@ -73,7 +73,7 @@ export class GlobalOverlay {
     const isNewLease = !store.leases.has(lease.ip);
     const stale = nodeLeases(this.#context).filter((old) => old.ip !== lease.ip);
     const device = await this.#newDevice(cluster, lease, { keys: this.#identity(files) });
-    store.intend("setup_global_overlay: intent", (write) => {
+    store.record("setup_global_overlay: intent", (write) => {
       for (const old of stale) write.deleteLease(old.ip);
       write.putLease(lease);
       write.setting("globalDevice", device);
@@ -97,7 +97,7 @@ export class GlobalOverlay {
     if (!(cause instanceof AlreadyExistsError)) {
       await this.#context.backend.removeDevice(device.interface, device.tag);
     }
-    this.#context.store.intend("setup_global_overlay: undone", (write) => {
+    this.#context.store.record("setup_global_overlay: undone", (write) => {
       write.setting("globalDevice", undefined);
       if (lease) write.deleteLease(lease.ip);
     });
@@ -139,7 +139,7 @@ export class GlobalOverlay {
     if (nodeConfig?.keys) return toKeyRecord(nodeConfig.keys);
     if (store.settings.key) return store.settings.key;
     const key = newKeyRecord();
-    store.intend("make node key", (write) => write.setting("key", key));
+    store.record("make node key", (write) => write.setting("key", key));
     return key;
   }
 
@@ -164,7 +164,7 @@ export class GlobalOverlay {
     this.#callers.clear();
     const device = store.settings.globalDevice;
     if (!device) return;
-    store.intend("teardown_global_overlay: intent", (write) => {
+    store.record("teardown_global_overlay: intent", (write) => {
       write.setting("globalDevice", { ...device, phase: "removing" });
     });
     await backend.removeDevice(device.interface, device.tag);

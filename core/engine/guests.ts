@@ -73,7 +73,7 @@ export class Guests {
     };
     try {
       await this.#changeDevice(device, () =>
-        store.intend("attach_container guest: intent", (write) => {
+        store.record("attach_container guest: intent", (write) => {
           write.putGuest(guest);
           write.putLease(lease);
         }), { set: guest });
@@ -124,7 +124,7 @@ export class Guests {
   async release(guest: GuestRecord): Promise<void> {
     const { store } = this.#context;
     const intent = (): void =>
-      store.intend(
+      store.record(
         "detach_container guest: intent",
         (write) => write.putGuest({ ...guest, phase: "removing" }),
       );

@@ -126,7 +126,7 @@ export class Peers {
         ...routeChanges(routesBefore, wantedRoutes(this.#context, device)),
       });
     } catch (error) {
-      store.intend(`${change.label}: undone`, (write) => putBack(write, touched, before));
+      store.record(`${change.label}: undone`, (write) => putBack(write, touched, before));
       throw error;
     } finally {
       this.#reader.invalidate(device.interface);

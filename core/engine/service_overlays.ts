@@ -78,7 +78,7 @@ export class ServiceOverlays {
     const { store, backend, addresses, log } = this.#context;
     const record = await this.#newRecord(service);
     try {
-      store.intend("setup_service_overlay: intent", (write) => write.putService(record));
+      store.record("setup_service_overlay: intent", (write) => write.putService(record));
     } catch (error) {
       addresses.unassignSubnet(service, record.nodeId);
       throw error;
@@ -137,7 +137,7 @@ export class ServiceOverlays {
     const isNew = record.dedicated === undefined;
     const dedicated = record.dedicated ?? await this.#newDedicated(record);
     const next = { ...record, dedicated };
-    if (isNew) store.intend("setup_service_overlay: dedicated intent", (write) => write.putService(next));
+    if (isNew) store.record("setup_service_overlay: dedicated intent", (write) => write.putService(next));
     try {
       await backend.ensureDevice(deviceSpec(this.#context, findDevice(this.#context, record.name)!));
     } catch (error) {
@@ -222,7 +222,7 @@ export class ServiceOverlays {
 
   async #remove(record: ServiceRecord, how: RemovalOptions): Promise<void> {
     const { store, backend, addresses, log } = this.#context;
-    store.intend("teardown_service_overlay: intent", (write) => {
+    store.record("teardown_service_overlay: intent", (write) => {
       write.putService({ ...record, phase: "removing" });
     });
     const errors: unknown[] = [];

@@ -4,11 +4,12 @@
  * The store keeps every record in memory too, loaded once, so that reads cost nothing and `status` never
  * touches the disk. Writes are transactions of two strengths:
  *
- * - {@linkcode StateStore.intend} survives the death of the process and not a loss of power. That is enough for
- *   an intent: what it announces is in the kernel's memory, and a loss of power takes that away as well.
- * - {@linkcode StateStore.commit} survives both (`synchronous=FULL`). Since the WAL is flushed in order, a commit
- *   makes every earlier intent durable too. Commits that wait at the same time share one flush: under load
- *   that is what an attach spends most of its time on.
+ * - {@linkcode StateStore.record} survives the death of the process, not a loss of power. That is as much as an
+ *   intent needs, or a container's attachment: what they speak of is in the kernel's memory, which a loss of
+ *   power takes away as well (identities carry the boot id, so that a later boot knows).
+ * - {@linkcode StateStore.commit} survives both (`synchronous=FULL`): settings, services, keys, peers, names. The
+ *   WAL is flushed in order, so a commit makes everything recorded before it durable too. Commits that wait
+ *   at the same time share one flush.
  *
  * Memory follows only when a transaction has succeeded.
  */
@@ -68,11 +69,11 @@ export interface StateStore {
   readonly peers: ReadonlyMap<string, PeerRecord>;
   readonly dns: ReadonlyMap<string, DnsRecord>;
   /**
-   * Records an intent, at once. `label` says what for, in logs and crash tests.
+   * Records a change at once. `label` says what for, in logs and crash tests.
    * If it throws, neither disk nor memory has changed.
    */
-  intend(label: string, change: (write: StateWriter) => void): void;
-  /** Records a result. When this resolves it survives a loss of power; if it rejects, nothing has changed. */
+  record(label: string, change: (write: StateWriter) => void): void;
+  /** Makes a change durable. When this resolves it survives a loss of power; if it rejects, nothing has changed. */
   commit(label: string, change: (write: StateWriter) => void): Promise<void>;
   close(): void;
 }
@@ -153,7 +154,7 @@ class SqliteStateStore implements StateStore {
     this.#load();
   }
 
-  intend(_label: string, change: Change): void {
+  record(_label: string, change: Change): void {
     const [outcome] = this.#transact([change], "NORMAL");
     if (outcome?.error !== undefined) throw outcome.error;
   }

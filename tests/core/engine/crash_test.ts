@@ -39,10 +39,10 @@ function mortalStore(store: StateStore, reaper: Reaper): StateStore {
   return new Proxy(store, {
     get(target, key): unknown {
       const value: unknown = Reflect.get(target, key, target);
-      if (key === "intend") {
-        return (label: string, change: Parameters<StateStore["intend"]>[1]): void => {
+      if (key === "record") {
+        return (label: string, change: Parameters<StateStore["record"]>[1]): void => {
           reaper.point(`before ${label}`);
-          target.intend(label, change);
+          target.record(label, change);
           reaper.point(`after ${label}`);
         };
       }
