@@ -15,24 +15,20 @@ import { IDLE_CONTAINERS, idleRows } from "./rows/idle.ts";
 import { ipcRow } from "./rows/ipc.ts";
 import { containersForScale, scaleRows } from "./rows/scale.ts";
 import { startRow } from "./rows/start.ts";
+import { NamedNetns } from "../tests/support/test_netns.ts";
 import { ContainerSet } from "./support/containers.ts";
 import { BenchDaemon, sourceArgv } from "./support/daemon.ts";
 import { machineLines } from "./support/machine.ts";
 import { CniBridge, Netavark } from "./support/peers.ts";
 import { exitCodeOf, jsonRow, tableLines } from "./support/report.ts";
 import type { MissingRow, Row } from "./support/row.ts";
-import { must } from "./support/timing.ts";
 
-/** Network namespace of the daemon; the peers work in the one that the benchmark was started in. */
-const DAEMON_NETNS = "ztbench";
 const ATTACH_ROUNDS = 60;
 const CONCURRENT_ROUNDS = 3;
 const STATUS_ROUNDS = 5;
 
 /** Measures what the plan asks for, in its order. */
 async function run(plan: BenchPlan): Promise<Row[]> {
-  await must(["ip", "netns", "add", DAEMON_NETNS]);
-  await must(["ip", "-n", DAEMON_NETNS, "link", "set", "lo", "up"]);
   const rows: Row[] = [];
   for (const stage of plan.stages) rows.push(...await guarded(stage, () => runStage(stage, plan)));
   if (plan.scale) rows.push(...await guarded("8", () => runScale(plan)));
@@ -115,13 +111,15 @@ async function runScale(plan: BenchPlan): Promise<Row[]> {
   return await withDaemon(plan, containersForScale(), scaleRows);
 }
 
+/** A daemon in a network namespace of its own; the peers work in the one that the benchmark was started in. */
 async function withDaemon(
   { dir }: BenchPlan,
   count: number,
   work: (daemon: BenchDaemon, containers: ContainerSet) => Promise<Row[]>,
 ): Promise<Row[]> {
+  await using netns = await NamedNetns.create();
   await using containers = await ContainerSet.start(count);
-  await using daemon = await BenchDaemon.start({ argv: sourceArgv(), dir, netns: DAEMON_NETNS });
+  await using daemon = await BenchDaemon.start({ argv: sourceArgv(), dir, netns: netns.name });
   return await work(daemon, containers);
 }
 

@@ -1,7 +1,7 @@
 /** Row 7: what a daemon costs that has nothing to do. */
 import type { ContainerSet } from "../support/containers.ts";
 import type { BenchDaemon } from "../support/daemon.ts";
-import { cpuNanoseconds, residentBytes } from "../support/process_stat.ts";
+import { residentBytes, threadTimes, usedBetween } from "../support/process_stat.ts";
 import type { Row } from "../support/row.ts";
 import { rest } from "../support/timing.ts";
 
@@ -19,10 +19,10 @@ export async function idleRows(daemon: BenchDaemon, containers: ContainerSet): P
     await daemon.client.attachContainer({ handle, service: services[n]!, joinGlobal: false });
   }
   await rest(SETTLE_MS);
-  const cpuBefore = cpuNanoseconds(daemon.pid);
+  const before = threadTimes(daemon.pid);
   const started = performance.now();
   await rest(WATCH_MS);
-  const cpuMs = Number(cpuNanoseconds(daemon.pid) - cpuBefore) / 1e6;
+  const cpuMs = usedBetween(before, threadTimes(daemon.pid));
   const watchedMs = performance.now() - started;
   return [
     {

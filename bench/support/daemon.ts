@@ -69,6 +69,8 @@ export class BenchDaemon implements AsyncDisposable {
 
   /** Sets up services for so many containers. @returns For each container the service it goes to. */
   async addServices(containers: number): Promise<string[]> {
+    // Service subnets are cut by node id.
+    if (this.#services === 0) await this.client.setLocalNodeId(1n);
     const names: string[] = [];
     for (let room = 0; room < containers; room += CONTAINERS_PER_SERVICE) {
       const name = `bench-${this.#services++}`;

@@ -1,12 +1,26 @@
 /** What a process has used, from /proc (proc(5)). */
 
-/** Nanoseconds of CPU that all threads alive have used: `/proc/<pid>/task/<tid>/schedstat`, first field. */
-export function cpuNanoseconds(pid: number): bigint {
+/** Nanoseconds of CPU by thread id: `/proc/<pid>/task/<tid>/schedstat`, first field. */
+export type ThreadTimes = ReadonlyMap<string, bigint>;
+
+/** What all threads of a process have used so far. */
+export function threadTimes(pid: number): ThreadTimes {
+  const threads = [...Deno.readDirSync(`/proc/${pid}/task`)].map(({ name }) => name);
+  return new Map(threads.map((tid) => [tid, BigInt(schedstat(pid, tid).split(" ")[0]!)]));
+}
+
+/**
+ * Milliseconds that were used between two looks. A thread that ended meanwhile takes its share with it; the
+ * pool threads that do so have slept for ten seconds.
+ */
+export function usedBetween(before: ThreadTimes, after: ThreadTimes): number {
   let sum = 0n;
-  for (const { name } of Deno.readDirSync(`/proc/${pid}/task`)) {
-    sum += BigInt(Deno.readTextFileSync(`/proc/${pid}/task/${name}/schedstat`).split(" ")[0]!);
-  }
-  return sum;
+  for (const [tid, time] of after) sum += time - (before.get(tid) ?? 0n);
+  return Number(sum) / 1e6;
+}
+
+function schedstat(pid: number, tid: string): string {
+  return Deno.readTextFileSync(`/proc/${pid}/task/${tid}/schedstat`);
 }
 
 /** Resident memory in bytes: `VmRSS` of `/proc/<pid>/status`. */
