@@ -15,7 +15,8 @@ import { FakeService } from "../tests/support/fake_service.ts";
 /** Requests in flight when pipelined. */
 const DEPTH = 128;
 
-async function pipelined(client: OverlaydClient, requests: number): Promise<number> {
+/** Requests per second with {@linkcode DEPTH} of them in flight. */
+export async function pipelined(client: OverlaydClient, requests: number): Promise<number> {
   const started = performance.now();
   let left = requests;
   const lane = async (): Promise<void> => {

@@ -84,12 +84,15 @@ async function runAttach(plan: BenchPlan): Promise<Row[]> {
       peer: new Netavark(plan.dir, { internal: false, subnet: 252 }),
     },
   ];
-  const count = containersForAttach(peers.length, ATTACH_ROUNDS);
-  return await withDaemon(
-    plan,
-    count,
-    (daemon, containers) => attachRows({ daemon, containers, peers, rounds: ATTACH_ROUNDS }),
-  );
+  const { compiled } = plan;
+  const count = containersForAttach(peers.length + 2, ATTACH_ROUNDS);
+  return await withDaemon(plan, count, async (daemon, containers) => {
+    const common = { daemon, containers, peers, rounds: ATTACH_ROUNDS };
+    if (!("path" in compiled)) return await attachRows(common);
+    await using netns = await NamedNetns.create();
+    await using second = await BenchDaemon.start({ argv: [compiled.path], dir: plan.dir, netns: netns.name });
+    return await attachRows({ ...common, compiled: second });
+  });
 }
 
 async function runStart({ dir, compiled }: BenchPlan): Promise<Row[]> {

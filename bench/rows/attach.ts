@@ -24,7 +24,10 @@ export interface PeerRow {
 
 /** What takes part. */
 export interface AttachPlan {
+  /** From source; the rows are about this one. */
   readonly daemon: BenchDaemon;
+  /** The compiled one, if there is one. */
+  readonly compiled?: BenchDaemon;
   readonly containers: ContainerSet;
   readonly peers: readonly PeerRow[];
   /** Attaches of each that are measured. */
@@ -45,18 +48,19 @@ interface Contender {
 }
 
 /** Containers that {@linkcode attachRows} takes. */
-export function containersForAttach(peers: number, rounds: number): number {
-  return (peers + 1) * (rounds + WARM_UP);
+export function containersForAttach(contenders: number, rounds: number): number {
+  return contenders * (rounds + WARM_UP);
 }
 
 /** Measures. A peer that is not installed is skipped. */
 export async function attachRows(plan: AttachPlan): Promise<Row[]> {
   const here = plan.peers.filter(({ peer }) => missingPrograms(peer).length === 0);
-  const ours = await ourContender(plan);
+  const ours = await ourContender(plan.daemon, plan.rounds);
+  const compiled = plan.compiled === undefined ? [] : [await ourContender(plan.compiled, plan.rounds)];
   const theirs = here.map(({ peer }) => peerContender(peer));
-  await takeTurns([ours, ...theirs], plan);
+  await takeTurns([ours, ...compiled, ...theirs], plan);
   const mine = summarise(ours.samples);
-  const informative: string[] = [];
+  const informative = compiled.map(({ samples }) => oursNote("compiled", summarise(samples)));
   const rows: Row[] = [];
   for (const one of plan.peers) {
     const at = here.indexOf(one);
@@ -71,7 +75,7 @@ export async function attachRows(plan: AttachPlan): Promise<Row[]> {
     if (one.atMost === undefined) informative.push(...notes, ratioNote(one.name, mine, their));
     else rows.push(measured(one, { what, mine, their, notes }));
   }
-  return withNotes(rows, [oursNote(mine), ...informative]);
+  return withNotes(rows, [oursNote("from source", mine), ...informative]);
 }
 
 function measured(
@@ -95,8 +99,8 @@ function withNotes(rows: readonly Row[], more: readonly string[]): Row[] {
   );
 }
 
-function oursNote({ count, min, p50, p99, max }: Summary): string {
-  return `ours, from call to reply, intent and result on disk: ${count} attaches, min ${show(min)}, ` +
+function oursNote(how: string, { count, min, p50, p99, max }: Summary): string {
+  return `ours ${how}, from call to durable reply: ${count} attaches, min ${show(min)}, ` +
     `p50 ${show(p50)}, p99 ${show(p99)}, max ${show(max)}`;
 }
 
@@ -119,7 +123,7 @@ async function peerNotes({ name, peer }: PeerRow, their: Summary): Promise<strin
   ];
 }
 
-async function ourContender({ daemon, rounds }: AttachPlan): Promise<Contender> {
+async function ourContender(daemon: BenchDaemon, rounds: number): Promise<Contender> {
   const services = await daemon.addServices(rounds + WARM_UP);
   const detail = (await daemon.client.status(true)).detail!;
   const gateway = detail.services.find(({ name }) => name === services[0])!.gateway;
