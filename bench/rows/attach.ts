@@ -9,6 +9,7 @@ import { findProgram } from "../../scripts/support/packages.ts";
 import type { ContainerSet } from "../support/containers.ts";
 import type { BenchDaemon } from "../support/daemon.ts";
 import { type Peer, type PeerRun, runPeer } from "../support/peers.ts";
+import { threadTimes, usedBetween } from "../support/process_stat.ts";
 import type { Quantity, Row } from "../support/row.ts";
 import { median, summarise, type Summary } from "../support/statistics.ts";
 import { rest, timed } from "../support/timing.ts";
@@ -58,7 +59,9 @@ export async function attachRows(plan: AttachPlan): Promise<Row[]> {
   const ours = await ourContender(plan.daemon, plan.rounds);
   const compiled = plan.compiled === undefined ? [] : [await ourContender(plan.compiled, plan.rounds)];
   const theirs = here.map(({ peer }) => peerContender(peer));
+  const before = threadTimes(plan.daemon.pid);
   await takeTurns([ours, ...compiled, ...theirs], plan);
+  const cpuMs = usedBetween(before, threadTimes(plan.daemon.pid)) / (plan.rounds + WARM_UP);
   const mine = summarise(ours.samples);
   const informative = compiled.map(({ samples }) => oursNote("compiled", summarise(samples)));
   const rows: Row[] = [];
@@ -75,7 +78,8 @@ export async function attachRows(plan: AttachPlan): Promise<Row[]> {
     if (one.atMost === undefined) informative.push(...notes, ratioNote(one.name, mine, their));
     else rows.push(measured(one, { what, mine, their, notes }));
   }
-  return withNotes(rows, [oursNote("from source", mine), ...informative]);
+  const cpuNote = `ours from source: ${show(cpuMs)} of CPU per attach, kernel and after-work included`;
+  return withNotes(rows, [oursNote("from source", mine), cpuNote, ...informative]);
 }
 
 function measured(
@@ -115,11 +119,12 @@ async function peerNotes({ name, peer }: PeerRow, their: Summary): Promise<strin
     idle.push(await timed(() => runPeer(run)));
   }
   const start = median(idle);
+  const { min, p50, p99 } = their;
   return [
-    `${name}, from spawn to exit, nothing on disk synced: p50 ${show(their.p50)}, p99 ${
-      show(their.p99)
-    }; starting ` +
-    `the same program for nothing ${show(start)}, so its own work ${show(their.p50 - start)}`,
+    `${name}, from spawn to exit, nothing on disk synced: min ${show(min)}, p50 ${show(p50)}, p99 ${
+      show(p99)
+    }`,
+    `${name}: starting the same program for nothing ${show(start)}, so its own work ${show(p50 - start)}`,
   ];
 }
 
