@@ -1,7 +1,7 @@
 /**
  * Row 1: one attach at a time, ours over IPC and durable, against peers that are a process per container.
  *
- * All take turns in one run, each time on a fresh namespace, their bridges being there already. Ours runs in a
+ * All take turns in one run, each attach on a fresh namespace, their bridges being there already. Ours runs in a
  * network namespace of its own and the peers in another, so that nobody's notifications wake the other.
  */
 import type { Container } from "../../tests/support/test_netns.ts";
@@ -36,7 +36,9 @@ export interface AttachPlan {
 }
 
 /** Untimed attaches of each beforehand: bridges appear, code gets compiled. */
-const WARM_UP = 5;
+const WARM_UP = 10;
+/** Attaches in a row before the next has its turn. */
+const BLOCK = 10;
 /** Runs of a program that does nothing, to know what a process costs. */
 const IDLE_RUNS = 20;
 
@@ -151,17 +153,30 @@ function peerContender(peer: Peer): Contender {
   return { gateway: peer.gateway, samples: [], attach };
 }
 
-/** Every round each contender attaches once, another one first each time. */
+/**
+ * The contenders take turns, another one first each time. A turn is a block of attaches, so that each is measured
+ * at work and not while it fetches its code back into the processor's caches.
+ */
 async function takeTurns(contenders: readonly Contender[], plan: AttachPlan): Promise<void> {
-  for (let round = 0; round < plan.rounds + WARM_UP; round++) {
+  for (const contender of contenders) await warmUp(contender, plan);
+  const blocks = Math.ceil(plan.rounds / BLOCK);
+  for (let block = 0; block < blocks; block++) {
     for (let turn = 0; turn < contenders.length; turn++) {
-      const contender = contenders[(round + turn) % contenders.length]!;
-      const container = plan.containers.takeOne();
-      await rest();
-      const took = await contender.attach(container, round);
-      if (round >= WARM_UP) contender.samples.push(took);
-      else if (round === 0) await checkReach(container, contender.gateway);
+      const contender = contenders[(block + turn) % contenders.length]!;
+      const end = Math.min(plan.rounds, (block + 1) * BLOCK);
+      for (let n = block * BLOCK; n < end; n++) {
+        await rest();
+        contender.samples.push(await contender.attach(plan.containers.takeOne(), WARM_UP + n));
+      }
     }
+  }
+}
+
+async function warmUp(contender: Contender, { containers }: AttachPlan): Promise<void> {
+  for (let n = 0; n < WARM_UP; n++) {
+    const container = containers.takeOne();
+    await contender.attach(container, n);
+    if (n === 0) await checkReach(container, contender.gateway);
   }
 }
 

@@ -8,15 +8,8 @@ export async function timed(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - started;
 }
 
-/** As {@linkcode timed}, for work that blocks. */
-export function timedSync(work: () => unknown): number {
-  const started = performance.now();
-  work();
-  return performance.now() - started;
-}
-
 /** Lets what was measured last come to rest, so that its after-work does not fall on the next. */
-export function rest(ms = 10): Promise<void> {
+export function rest(ms = 5): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
