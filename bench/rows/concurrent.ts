@@ -17,6 +17,8 @@ import { must, rest, timed } from "../support/timing.ts";
 const CROWD = 100;
 /** Milliseconds between two probes of `status`, however long the answers take. */
 const PROBE_EVERY_MS = 2;
+/** Connections that the probes go round, for on one connection each would wait for the answers before it. */
+const PROBE_CONNECTIONS = 25;
 /** Pause between two rounds. */
 const REST_MS = 100;
 /** Bridge of the replayed links, in the namespace of the benchmark. */
@@ -94,14 +96,16 @@ function detachRow(ours: readonly number[], deleted: readonly number[]): Row {
 /** Row 4: how long a `status` takes while the crowd attaches. */
 export async function statusRow({ daemon, containers, rounds }: ConcurrentPlan): Promise<Row> {
   const samples: number[] = [];
+  const probes = await Promise.all(Array.from({ length: PROBE_CONNECTIONS }, () => daemon.connect()));
   await withCrowd(daemon, async (crowd) => {
     for (let round = 0; round < rounds; round++) {
       const group = containers.take(CROWD);
       await rest(REST_MS);
-      samples.push(...await probeDuring(daemon.client, () => crowd.attach(group)));
+      samples.push(...await probeDuring(probes, () => crowd.attach(group)));
       await crowd.detach(group);
     }
   });
+  for (const client of probes) client.close();
   const { count, p50, p99, max } = summarise(samples);
   return {
     state: "measured",
@@ -110,16 +114,23 @@ export async function statusRow({ daemon, containers, rounds }: ConcurrentPlan):
     ours: ms(p99),
     budget: { kind: "atMost", limit: 20 },
     notes: [
-      `a status every ${PROBE_EVERY_MS} ms on a connection of its own, answered or not: ${count} in ${rounds} rounds, ` +
+      `a status every ${PROBE_EVERY_MS} ms, answered or not, on ${PROBE_CONNECTIONS} connections in turn: ${count} in ` +
+      `${rounds} rounds, ` +
       `p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms, max ${max.toFixed(2)} ms`,
     ],
   };
 }
 
 /** Asks for `status` at a fixed rate as long as `work` runs, so that a stall costs as many samples as it is long. */
-async function probeDuring(client: OverlaydClient, work: () => Promise<unknown>): Promise<number[]> {
+async function probeDuring(
+  clients: readonly OverlaydClient[],
+  work: () => Promise<unknown>,
+): Promise<number[]> {
   const probes: Promise<number>[] = [];
-  const probe = (): void => void probes.push(timed(() => client.status()));
+  const probe = (): void => {
+    const client = clients[probes.length % clients.length]!;
+    probes.push(timed(() => client.status()));
+  };
   probe();
   const timer = setInterval(probe, PROBE_EVERY_MS);
   try {
