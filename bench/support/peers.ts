@@ -136,7 +136,7 @@ export class CniBridge implements Peer {
         ranges: [[{ subnet: `10.${options.subnet}.0.0/16` }]],
       },
     };
-    this.#input = new TextEncoder().encode(JSON.stringify(config));
+    this.#input = new Uint8Array(new TextEncoder().encode(JSON.stringify(config)));
   }
 
   prepare(container: Container, n: number): Promise<PeerRun> {
