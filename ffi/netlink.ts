@@ -254,10 +254,22 @@ export class NetlinkSubscription implements Disposable {
   /** Settles when nothing more will be delivered; rejects if the socket fails. */
   readonly finished: Promise<void>;
 
-  /** Takes the socket over; it must have joined its groups. */
-  constructor(socket: NetlinkSocket, listener: NetlinkListener) {
+  readonly #gatherMs: number;
+  #endPause = (): void => {};
+
+  /**
+   * Takes the socket over; it must have joined its groups.
+   *
+   * @param options `gatherMs`: pause after each delivery, in which the kernel queues what comes (4 MiB of it).
+   */
+  constructor(
+    socket: NetlinkSocket,
+    listener: NetlinkListener,
+    options: { readonly gatherMs?: number } = {},
+  ) {
     this.#socket = socket;
     this.#listener = listener;
+    this.#gatherMs = options.gatherMs ?? 0;
     this.finished = this.#run();
   }
 
@@ -268,13 +280,25 @@ export class NetlinkSubscription implements Disposable {
 
   [Symbol.dispose](): void {
     this.#closed = true;
+    this.#endPause();
     this.#socket[Symbol.dispose]();
   }
 
   async #run(): Promise<void> {
     while (await this.#socket.waitReadable()) {
       for (let more = true; more && !this.#closed;) more = this.#deliverNext();
+      if (this.#gatherMs > 0 && !this.#closed) await this.#pause();
     }
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, this.#gatherMs);
+      this.#endPause = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   #deliverNext(): boolean {

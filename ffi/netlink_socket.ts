@@ -79,9 +79,11 @@ function intOption(value: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(new Int32Array([value]).buffer);
 }
 
+/** One for all sockets: a datagram is received and copied out of it in one go, and sockets come by the dozen. */
+let receiveBuffer: PinnedBuffer | undefined;
+
 class LibcNetlinkSocket implements NetlinkSocket {
   readonly #socket: FileDescriptor;
-  #buffer = new PinnedBuffer(INITIAL_BUFFER_BYTES);
   /** `struct sockaddr_nl`: u16 family, u16 pad, u32 port id of the sender (0 = kernel), u32 groups. */
   readonly #sender = new PinnedBuffer(SOCKADDR_NL_BYTES);
   readonly #senderLength = new PinnedBuffer(4);
@@ -154,12 +156,13 @@ class LibcNetlinkSocket implements NetlinkSocket {
   /** `undefined`: the datagram was not the kernel's, or a signal came between. */
   #receiveOnce(): Received | undefined {
     const fd = this.#socket.fd;
-    const size = BigInt(this.#buffer.bytes.length);
+    const buffer = receiveBuffer ??= new PinnedBuffer(INITIAL_BUFFER_BYTES);
+    const size = BigInt(buffer.bytes.length);
     this.#senderLength.view.setUint32(0, SOCKADDR_NL_BYTES, true);
     const { recvfrom } = libc();
     const count = recvfrom(
       fd,
-      this.#buffer.pointer,
+      buffer.pointer,
       size,
       MSG_TRUNC | MSG_DONTWAIT,
       this.#sender.pointer,
@@ -169,10 +172,10 @@ class LibcNetlinkSocket implements NetlinkSocket {
     if (count < 0n) return this.#receiveFailed(errno);
     if (this.#sender.view.getUint32(4, true) !== 0) return undefined;
     if (count > size) {
-      this.#buffer = new PinnedBuffer(Number(count) * 2);
+      receiveBuffer = new PinnedBuffer(Number(count) * 2);
       return { kind: "lost" };
     }
-    return { kind: "datagram", bytes: this.#buffer.bytes.slice(0, Number(count)) };
+    return { kind: "datagram", bytes: buffer.bytes.slice(0, Number(count)) };
   }
 
   #receiveFailed(errno: number): Received | undefined {

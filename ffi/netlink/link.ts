@@ -191,3 +191,25 @@ export function decodeLink(payload: Uint8Array): Link {
   const [flags, change] = [reader.u32(), reader.u32()];
   return { family, deviceType, index, flags, change, ...LINK.decode(reader.rest()) };
 }
+
+/** What tells a link from others. */
+export type LinkIdentity = Pick<Link, "family" | "index" | "name" | "alias">;
+
+/**
+ * Decodes only what tells whose link it is: notifications come in crowds, and most are of no interest.
+ *
+ * @throws {CodecError} If the payload is cut short.
+ */
+export function decodeLinkIdentity(payload: Uint8Array): LinkIdentity {
+  const reader = new ByteReader(payload, "ifinfomsg");
+  const family = reader.u8();
+  reader.skip(3);
+  const index = reader.u32();
+  reader.skip(8);
+  const identity: { family: number; index: number; name?: string; alias?: string } = { family, index };
+  for (const { type, flags, payload } of decodeAttributes(reader.rest())) {
+    if (type === nl.IFLA_IFNAME) identity.name = STRING.decode(payload, flags);
+    else if (type === nl.IFLA_IFALIAS) identity.alias = STRING.decode(payload, flags);
+  }
+  return identity;
+}

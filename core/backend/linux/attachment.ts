@@ -6,6 +6,7 @@
  * given its address and routes.
  */
 
+import { EEXIST } from "../../../ffi/errno.ts";
 import type { NetlinkRequest } from "../../../ffi/netlink.ts";
 import * as nl from "../../../ffi/netlink/constants.ts";
 import type { Link, LinkRequest } from "../../../ffi/netlink/link.ts";
@@ -14,7 +15,7 @@ import { AlreadyExistsError, NotFoundError, type OverlayError, TeardownError } f
 import type { IpPrefix } from "../../ip/prefix.ts";
 import { hostPrefix } from "../../ip/prefix.ts";
 import type { ContainerLinkSpec, ContainerSpec } from "../backend.ts";
-import { translate } from "./kernel_errors.ts";
+import { hasErrno, translate } from "./kernel_errors.ts";
 import type { LinkRemover } from "./link_remover.ts";
 import { foreignLink, isOwnedBy, NEWBORN_GROUP, tagOf } from "./ownership.ts";
 import { openNetns, stillRuns } from "./process.ts";
@@ -36,14 +37,12 @@ const LOOPBACK_INDEX = 1;
 /** Connects a container, or leaves nothing behind. @throws {OverlayError} As `NetworkBackend.attachContainer`. */
 export async function attachContainer(tools: AttachmentTools, spec: ContainerSpec): Promise<void> {
   const doing = `attach process ${spec.netns.pid}`;
-  await removeLeftovers(tools, spec.links);
   const made: ContainerLinkSpec[] = [];
   try {
     using netns = openNetns(spec.netns);
     using inside = RtNetlink.open({ netnsFd: netns.fd });
     for (const link of spec.links) {
-      refuseTakenName(inside, link, spec.netns.pid);
-      createPair(tools.host, link, netns.fd);
+      await createPair(tools, link, { inside, netnsFd: netns.fd, pid: spec.netns.pid });
       made.push(link);
       const hostEnd = configureHostEnd(tools, link);
       configureInside(inside, link, hostEnd);
@@ -80,29 +79,39 @@ export function mendContainerLink(tools: AttachmentTools, link: ContainerLinkSpe
   return true;
 }
 
-/** Links of ours under these names were left by an attach that never ended. */
-async function removeLeftovers(tools: AttachmentTools, links: readonly ContainerLinkSpec[]): Promise<void> {
-  const leftovers = [];
-  for (const { hostName, tag } of links) {
-    const present = tools.host.findLink(hostName);
-    if (present === undefined) continue;
-    if (!isOwnedBy(present, tag)) throw foreignLink(present);
-    leftovers.push({ name: hostName, tag });
-  }
-  if (leftovers.length > 0) await tools.remover.remove(leftovers);
+/** Where the far end goes. */
+interface FarEnd {
+  readonly inside: RtNetlink;
+  readonly netnsFd: number;
+  readonly pid: number;
 }
 
-function refuseTakenName(inside: RtNetlink, link: ContainerLinkSpec, pid: number): void {
-  if (inside.findLink(link.containerName) === undefined) return;
-  throw new AlreadyExistsError(
-    `cannot attach process ${pid} by ${link.hostName}: its namespace already has an interface ${link.containerName}`,
-  );
-}
-
-function createPair(host: RtNetlink, link: ContainerLinkSpec, netnsFd: number): void {
+/** Makes the pair. What is in the way is looked at only when the kernel says so: it rarely is. */
+async function createPair(tools: AttachmentTools, link: ContainerLinkSpec, far: FarEnd): Promise<void> {
   const { mtuBytes } = link;
-  const peer: LinkRequest = { name: link.containerName, address: link.mac, mtuBytes, netNsFd: netnsFd };
-  host.execute(createLink(link.hostName, { group: NEWBORN_GROUP, mtuBytes, info: vethInfo({ peer }) }));
+  const peer: LinkRequest = { name: link.containerName, address: link.mac, mtuBytes, netNsFd: far.netnsFd };
+  const request = createLink(link.hostName, { group: NEWBORN_GROUP, mtuBytes, info: vethInfo({ peer }) });
+  try {
+    tools.host.execute(request);
+  } catch (error) {
+    if (!hasErrno(error, EEXIST)) throw error;
+    await clearTheWay(tools, link, far);
+    tools.host.execute(request);
+  }
+}
+
+/** Removes a link of ours that was left by an attach that never ended; anything else in the way is refused. */
+async function clearTheWay(tools: AttachmentTools, link: ContainerLinkSpec, far: FarEnd): Promise<void> {
+  const present = tools.host.findLink(link.hostName);
+  if (present !== undefined) {
+    if (!isOwnedBy(present, link.tag)) throw foreignLink(present);
+    await tools.remover.remove([{ name: link.hostName, tag: link.tag }]);
+  }
+  if (far.inside.findLink(link.containerName) === undefined) return;
+  throw new AlreadyExistsError(
+    `cannot attach process ${far.pid} by ${link.hostName}: its namespace already has an interface ` +
+      link.containerName,
+  );
 }
 
 /** Tag, MTU, place and state of the host end. @returns The host end, as it was before if it was there. */
@@ -149,7 +158,8 @@ function findBridge(host: RtNetlink, name: string): Link {
 
 /** Address and routes of the container's end, and `lo` up. */
 function configureInside(inside: RtNetlink, link: ContainerLinkSpec, hostEnd: Link): void {
-  const { index } = inside.link(link.containerName);
+  // Each end of a pair tells the other's index.
+  const index = hostEnd.link ?? inside.link(link.containerName).index;
   inside.execute(
     setLink("lo", { index: LOOPBACK_INDEX }, LINK_UP),
     setLink(link.containerName, { index }, LINK_UP),

@@ -14,7 +14,7 @@ export const TAG_PREFIX = "zlayer-overlayd/";
 export const NEWBORN_GROUP = 0x7a6c_0001;
 
 /** The link's owner tag, empty if it has none. */
-export function tagOf(link: Link): OwnerTag {
+export function tagOf(link: Pick<Link, "alias">): OwnerTag {
   return link.alias ?? "";
 }
 

@@ -4,7 +4,7 @@ import { CodecError } from "../../../ffi/bytes.ts";
 import { type NetlinkListener, NetlinkSubscription } from "../../../ffi/netlink.ts";
 import { decodeAddress } from "../../../ffi/netlink/address.ts";
 import * as nl from "../../../ffi/netlink/constants.ts";
-import { decodeLink, type Link } from "../../../ffi/netlink/link.ts";
+import { decodeLinkIdentity, type Link, type LinkIdentity } from "../../../ffi/netlink/link.ts";
 import type { NetlinkMessage } from "../../../ffi/netlink/message.ts";
 import { decodeRoute } from "../../../ffi/netlink/route.ts";
 import { openNetlinkSocket } from "../../../ffi/netlink_socket.ts";
@@ -19,6 +19,9 @@ export const WATCHED_GROUPS = [
   nl.RTNLGRP_IPV4_ROUTE,
   nl.RTNLGRP_IPV6_ROUTE,
 ] as const;
+
+/** Every change of our own comes back as some nine notifications: read them in bulk. */
+const GATHER_MS = 50;
 
 /** Calls back with names of links of interest. Keeps which index is whose, as addresses and routes name no link. */
 export class LinkWatcher implements NetlinkListener {
@@ -55,7 +58,7 @@ export class LinkWatcher implements NetlinkListener {
     switch (message.type) {
       case nl.RTM_NEWLINK:
       case nl.RTM_DELLINK:
-        return this.#noteLink(decodeLink(message.payload), message.type === nl.RTM_DELLINK);
+        return this.#noteLink(decodeLinkIdentity(message.payload), message.type === nl.RTM_DELLINK);
       case nl.RTM_NEWADDR:
       case nl.RTM_DELADDR:
         return this.#names.get(decodeAddress(message.payload).index);
@@ -67,7 +70,7 @@ export class LinkWatcher implements NetlinkListener {
     }
   }
 
-  #noteLink(link: Link, deleted: boolean): string | undefined {
+  #noteLink(link: LinkIdentity, deleted: boolean): string | undefined {
     const former = this.#names.get(link.index);
     // A bridge tells of its ports in the family AF_BRIDGE; such a deletion only means that a port left.
     if (deleted && link.family === nl.AF_BRIDGE) return former;
@@ -94,7 +97,7 @@ export function watchLinks(
   // Joined to the groups before the links are read, so that no change falls between.
   const socket = openNetlinkSocket(nl.NETLINK_ROUTE, { groups: WATCHED_GROUPS });
   try {
-    return new NetlinkSubscription(socket, new LinkWatcher(onChange, readLinks));
+    return new NetlinkSubscription(socket, new LinkWatcher(onChange, readLinks), { gatherMs: GATHER_MS });
   } catch (error) {
     socket[Symbol.dispose]();
     throw error;
