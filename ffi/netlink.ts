@@ -246,6 +246,9 @@ export interface NetlinkListener {
   onLost(): void;
 }
 
+/** Datagrams handed on before other work has its turn. */
+const DELIVERIES_PER_TURN = 64;
+
 /** Delivers the notifications of a socket until it is closed. */
 export class NetlinkSubscription implements Disposable {
   readonly #socket: NetlinkSocket;
@@ -286,8 +289,9 @@ export class NetlinkSubscription implements Disposable {
 
   async #run(): Promise<void> {
     while (await this.#socket.waitReadable()) {
-      for (let more = true; more && !this.#closed;) more = this.#deliverNext();
-      if (this.#gatherMs > 0 && !this.#closed) await this.#pause();
+      let more = true;
+      for (let i = 0; i < DELIVERIES_PER_TURN && more && !this.#closed; i++) more = this.#deliverNext();
+      if (!more && this.#gatherMs > 0 && !this.#closed) await this.#pause();
     }
   }
 

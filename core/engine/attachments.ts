@@ -31,14 +31,16 @@ export class Attachments {
     if (request.dnsDomain !== undefined) checkDnsName("dns_domain", request.dnsDomain);
     const handle = pidHandle(pid);
     const keys = { [handle]: "write", global: "read", [`service:${request.service}`]: "read" } as const;
-    return this.#context.locks.run(keys, async () => {
-      const service = this.#requireService(request.service);
-      const netns = await this.#context.backend.identify(pid);
-      const present = await this.#present(handle, netns, request);
-      if (present) return addressOf(present.links[0]!.address);
-      this.#refuseSharedNamespace(handle, netns);
-      return await this.#attachNew(handle, service, { netns, request });
-    });
+    const { locks, turns } = this.#context;
+    return locks.run(keys, () =>
+      turns.run(async () => {
+        const service = this.#requireService(request.service);
+        const netns = await this.#context.backend.identify(pid);
+        const present = await this.#present(handle, netns, request);
+        if (present) return addressOf(present.links[0]!.address);
+        this.#refuseSharedNamespace(handle, netns);
+        return await this.#attachNew(handle, service, { netns, request });
+      }));
   }
 
   #requireService(name: string): ServiceRecord {

@@ -9,6 +9,7 @@ import type { MarkerFile } from "../marker_file.ts";
 import type { NodeFiles } from "../node_config.ts";
 import type { KeyRecord } from "../state/records.ts";
 import type { StateStore } from "../state/state_store.ts";
+import type { Turnstile } from "../turnstile.ts";
 import { encodeKey, generateKeyPair, type KeyPair } from "../wireguard/keys.ts";
 import type { AddressBook } from "./address_book.ts";
 
@@ -19,6 +20,8 @@ export interface EngineContext {
   readonly marker: MarkerFile;
   readonly addresses: AddressBook;
   readonly locks: KeyedLock;
+  /** Work on containers, one by one, so that a crowd of them keeps nobody else waiting. */
+  readonly turns: Turnstile;
   readonly clock: Clock;
   readonly log: Log;
   /** 16 hex digits made of the data directory. */
