@@ -18,7 +18,7 @@ export function nobleProvider(): CryptoProvider {
 export const NOBLE_HANDSHAKE: HandshakeCrypto = {
   x25519PublicKey: (privateKey) => x25519.getPublicKey(privateKey),
 
-  x25519(privateKey, publicKey) {
+  x25519(privateKey, publicKey): Uint8Array | undefined {
     try {
       const shared = x25519.getSharedSecret(privateKey, publicKey);
       return isZero(shared) ? undefined : shared;
