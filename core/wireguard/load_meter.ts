@@ -14,7 +14,7 @@ import { UNDER_LOAD_MS } from "./constants.ts";
 export class LoadMeter {
   readonly #perSecond: number;
   #level = 0;
-  #drainedAt = -Infinity;
+  #drainedAt = 0;
   #overflowedAt = -Infinity;
 
   /** @param perSecond Handshake messages the device computes in a second; half a second's worth may come at once. */

@@ -1,0 +1,69 @@
+/** ICMP echo packets that a kernel answers. */
+import { ipToBytes, parseIp } from "../../core/ip/address.ts";
+
+const ICMP = 1;
+const ICMPV6 = 58;
+
+/** An echo request of the family of its addresses. */
+export function echoRequest(
+  source: string,
+  destination: string,
+  options: { readonly sequence: number; readonly payloadBytes?: number },
+): Uint8Array {
+  const [from, to] = [ipToBytes(parseIp(source)!), ipToBytes(parseIp(destination)!)];
+  const isV4 = from.length === 4;
+  const message = new Uint8Array(8 + (options.payloadBytes ?? 16));
+  const view = new DataView(message.buffer);
+  message[0] = isV4 ? 8 : 128;
+  view.setUint16(4, 0x7a74);
+  view.setUint16(6, options.sequence);
+  const pseudo = isV4
+    ? []
+    : [...from, ...to, 0, 0, message.length >>> 8, message.length & 0xff, 0, 0, 0, ICMPV6];
+  view.setUint16(2, checksum(Uint8Array.of(...pseudo, ...message)));
+  return Uint8Array.of(
+    ...(isV4 ? headerV4(from, to, message.length) : headerV6(from, to, message.length)),
+    ...message,
+  );
+}
+
+/** Whether a packet is the answer to a request of that sequence number. */
+export function isEchoReply(packet: Uint8Array, sequence: number): boolean {
+  const isV4 = packet[0]! >>> 4 === 4;
+  const at = isV4 ? 20 : 40;
+  const view = new DataView(packet.buffer, packet.byteOffset);
+  return packet[isV4 ? 9 : 6] === (isV4 ? ICMP : ICMPV6) && packet[at] === (isV4 ? 0 : 129) &&
+    view.getUint16(at + 6) === sequence;
+}
+
+function headerV4(from: Uint8Array, to: Uint8Array, payloadBytes: number): Uint8Array {
+  const header = new Uint8Array(20);
+  const view = new DataView(header.buffer);
+  header[0] = 0x45;
+  view.setUint16(2, 20 + payloadBytes);
+  header[8] = 64;
+  header[9] = ICMP;
+  header.set(from, 12);
+  header.set(to, 16);
+  view.setUint16(10, checksum(header));
+  return header;
+}
+
+function headerV6(from: Uint8Array, to: Uint8Array, payloadBytes: number): Uint8Array {
+  const header = new Uint8Array(40);
+  header[0] = 0x60;
+  new DataView(header.buffer).setUint16(4, payloadBytes);
+  header[6] = ICMPV6;
+  header[7] = 64;
+  header.set(from, 8);
+  header.set(to, 24);
+  return header;
+}
+
+/** RFC 1071. */
+function checksum(bytes: Uint8Array): number {
+  let sum = 0;
+  for (let i = 0; i < bytes.length; i += 2) sum += (bytes[i]! << 8) | (bytes[i + 1] ?? 0);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  return ~sum & 0xffff;
+}

@@ -1,0 +1,108 @@
+/** Debian's wireguard-go in a namespace of its own, joined to the test's by a veth pair. */
+import { encodeKey } from "../../core/wireguard/keys.ts";
+import { HERE, NamedNetns, testName } from "./test_netns.ts";
+import { waitFor } from "./wait_for.ts";
+
+/** What has to be installed. */
+export const WIREGUARD_GO_PROGRAMS = ["ip", "wireguard-go", "wg"] as const;
+
+/** Our end of the veth pair and its end, IPv4 and IPv6. */
+export const UNDERLAY = { ours: ["10.99.0.1", "fd99::1"], its: ["10.99.0.2", "fd99::2"] } as const;
+
+/** Addresses inside the tunnel. */
+export const OVERLAY = { ours: ["10.0.0.1", "fd00::1"], its: ["10.0.0.2", "fd00::2"] } as const;
+
+/** Its UDP port. */
+export const ITS_PORT = 51820;
+
+/** How the device is configured. */
+export interface WireguardGoOptions {
+  readonly privateKey: Uint8Array;
+  /** Our public key. */
+  readonly peer: Uint8Array;
+  readonly presharedKey?: Uint8Array;
+  /** Where we are; absent if it is to learn that. */
+  readonly endpoint?: string;
+  readonly keepaliveSeconds?: number;
+}
+
+/** A running wireguard-go with one peer: us. */
+export class WireguardGo implements AsyncDisposable {
+  readonly #stack: AsyncDisposableStack;
+
+  private constructor(stack: AsyncDisposableStack, readonly netns: NamedNetns, readonly link: string) {
+    this.#stack = stack;
+  }
+
+  /** Starts it and returns when it is configured and up. */
+  static async start(options: WireguardGoOptions): Promise<WireguardGo> {
+    await using stack = new AsyncDisposableStack();
+    const netns = stack.use(await NamedNetns.create());
+    await joinUnderlay(netns);
+    const link = testName("w");
+    const child = new Deno.Command("ip", {
+      args: ["netns", "exec", netns.name, "wireguard-go", "-f", link],
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).spawn();
+    stack.defer(async () => {
+      child.kill("SIGTERM");
+      await child.status;
+    });
+    await waitFor("wireguard-go answers", async () => (await netns.run(["wg", "show", link])).code === 0);
+    const device = new WireguardGo(stack.move(), netns, link);
+    await device.#configure(options);
+    return device;
+  }
+
+  /** Runs `wg show <link> <what>`. */
+  async show(what: string): Promise<string> {
+    return (await this.netns.must(["wg", "show", this.link, what])).trim();
+  }
+
+  /** Runs `wg set <link> …`. */
+  async set(...args: readonly string[]): Promise<void> {
+    await this.netns.must(["wg", "set", this.link, ...args]);
+  }
+
+  /** Ends the process and removes the namespace. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+
+  async #configure(options: WireguardGoOptions): Promise<void> {
+    const dir = await Deno.makeTempDir({ prefix: "zt" });
+    this.#stack.defer(() => Deno.remove(dir, { recursive: true }));
+    const file = async (name: string, key: Uint8Array): Promise<string> => {
+      await Deno.writeTextFile(`${dir}/${name}`, encodeKey(key), { mode: 0o600 });
+      return `${dir}/${name}`;
+    };
+    const words = ["private-key", await file("key", options.privateKey), "listen-port", String(ITS_PORT)];
+    words.push("peer", encodeKey(options.peer), "allowed-ips", OVERLAY.ours.join(","));
+    if (options.presharedKey) words.push("preshared-key", await file("psk", options.presharedKey));
+    if (options.endpoint) words.push("endpoint", options.endpoint);
+    if (options.keepaliveSeconds) words.push("persistent-keepalive", String(options.keepaliveSeconds));
+    await this.set(...words);
+    const [v4, v6] = OVERLAY.its;
+    await this.netns.must(["ip", "address", "add", `${v4}/24`, "dev", this.link]);
+    await this.netns.must(["ip", "address", "add", `${v6}/64`, "dev", this.link, "nodad"]);
+    await this.netns.must(["ip", "link", "set", this.link, "up"]);
+  }
+}
+
+/** A veth pair between the test's namespace and another; it goes with the other namespace. */
+async function joinUnderlay(netns: NamedNetns): Promise<void> {
+  const [ours, its] = [testName("u"), testName("u")];
+  await HERE.must(["ip", "link", "add", ours, "type", "veth", "peer", "name", its, "netns", netns.name]);
+  const ends = [{ place: HERE, link: ours, addresses: UNDERLAY.ours }, {
+    place: netns,
+    link: its,
+    addresses: UNDERLAY.its,
+  }];
+  for (const { place, link, addresses: [v4, v6] } of ends) {
+    await place.must(["ip", "address", "add", `${v4}/24`, "dev", link]);
+    await place.must(["ip", "address", "add", `${v6}/64`, "dev", link, "nodad"]);
+    await place.must(["ip", "link", "set", link, "up"]);
+  }
+}
