@@ -11,7 +11,7 @@ import { compareBytes, hex, wipe } from "./bytes.ts";
 import { INITIATION_INTERVAL_MS, KEY_BYTES, REKEY_TIMEOUT_MS } from "./constants.ts";
 import type { DeviceContext } from "./context.ts";
 import type { PeerEndpoint } from "./endpoint.ts";
-import { Initiator, Responder, type SessionKeys } from "./handshake.ts";
+import { Initiator, Responder, type SessionKeys, type StaticKeys } from "./handshake.ts";
 import { Keypair, type KeypairFields } from "./keypair.ts";
 import { decodeCookieReply, decodeInitiation, decodeResponse, type Initiation } from "./messages.ts";
 import type { DropReason } from "./output.ts";
@@ -83,7 +83,7 @@ export class HandshakeExchange {
     if (responder === undefined) return this.#context.drop("invalidHandshake");
     const peer = this.#initiatorOf(responder, now);
     if (typeof peer === "string") this.#context.drop(peer);
-    else this.#respond(responder, peer, { initiation: decoded.message, source, now });
+    else this.#respond({ responder, own, peer }, { initiation: decoded.message, source, now });
     if (typeof peer !== "string") peer.rxBytes += datagram.length;
     responder.wipe();
   }
@@ -102,14 +102,16 @@ export class HandshakeExchange {
       return this.#dropped("unknownIndex");
     }
     const own = this.#context.identity;
-    const keys = own && handshake.initiator.complete(decoded.message, { own, peer });
+    if (own === undefined) return this.#dropped("noIdentity");
+    const keys = handshake.initiator.complete(decoded.message, { own, peer });
     if (keys === undefined) return this.#dropped("invalidHandshake");
     handshake.initiator.wipe();
     peer.handshake = undefined;
-    this.#install(peer, keys, {
+    this.#install({ peer, keys }, {
       localIndex: handshake.localIndex,
       remoteIndex: decoded.message.sender,
       isInitiator: true,
+      isPreferred: isGreater(own, peer),
       createdAt: now,
     });
     peer.rxBytes += datagram.length;
@@ -151,8 +153,11 @@ export class HandshakeExchange {
   }
 
   #respond(
-    responder: Responder,
-    peer: Peer,
+    { responder, own, peer }: {
+      readonly responder: Responder;
+      readonly own: StaticKeys;
+      readonly peer: Peer;
+    },
     { initiation, source, now }: {
       readonly initiation: Initiation;
       readonly source: PeerEndpoint;
@@ -166,10 +171,11 @@ export class HandshakeExchange {
       this.#context.receivers.release(localIndex);
       return this.#context.drop("invalidHandshake");
     }
-    this.#install(peer, response.keys, {
+    this.#install({ peer, keys: response.keys }, {
       localIndex,
       remoteIndex: initiation.sender,
       isInitiator: false,
+      isPreferred: !isGreater(own, peer),
       createdAt: now,
     });
     peer.timers.anyReceived(now);
@@ -179,8 +185,7 @@ export class HandshakeExchange {
 
   /** Makes a keypair of session keys, which are zeroed, and gives it its index. */
   #install(
-    peer: Peer,
-    keys: SessionKeys,
+    { peer, keys }: { readonly peer: Peer; readonly keys: SessionKeys },
     fields: Omit<KeypairFields, "sendKey" | "receiveKey">,
   ): void {
     const keypair = new Keypair({
@@ -212,4 +217,9 @@ export class HandshakeExchange {
     this.#context.drop(reason);
     return undefined;
   }
+}
+
+/** An order of the two sides that both agree on, for when both initiate at once. */
+function isGreater(own: StaticKeys, peer: Peer): boolean {
+  return compareBytes(own.publicKey, peer.publicKey) > 0;
 }

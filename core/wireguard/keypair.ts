@@ -8,7 +8,7 @@
  * @see WireGuard paper §5.4.5, §6.1, §6.3; Linux `drivers/net/wireguard/noise.c` for the rotation.
  */
 
-import { REJECT_AFTER_TIME_MS, REKEY_AFTER_TIME_MS } from "./constants.ts";
+import { REJECT_AFTER_TIME_MS, REKEY_AFTER_TIME_MS, REKEY_TIMEOUT_MS } from "./constants.ts";
 import type { AeadKey, PacketCrypto } from "./crypto_provider.ts";
 import { ReplayWindow } from "./replay_window.ts";
 
@@ -29,6 +29,8 @@ export interface KeypairFields {
   readonly receiveKey: AeadKey;
   /** Whether we started the handshake: only then is it ours to renew. */
   readonly isInitiator: boolean;
+  /** Whether it wins over one that was made at the same time by a handshake of the other side. */
+  readonly isPreferred: boolean;
   /** Monotonic time, ms. */
   readonly createdAt: number;
 }
@@ -40,6 +42,7 @@ export class Keypair implements KeypairFields {
   readonly sendKey: AeadKey;
   readonly receiveKey: AeadKey;
   readonly isInitiator: boolean;
+  readonly isPreferred: boolean;
   readonly createdAt: number;
   /** Counters received under {@linkcode Keypair.receiveKey}. */
   readonly replay: ReplayWindow = new ReplayWindow();
@@ -55,6 +58,7 @@ export class Keypair implements KeypairFields {
     this.sendKey = fields.sendKey;
     this.receiveKey = fields.receiveKey;
     this.isInitiator = fields.isInitiator;
+    this.isPreferred = fields.isPreferred;
     this.createdAt = fields.createdAt;
   }
 
@@ -147,7 +151,7 @@ export class Keypairs {
 
   /**
    * Notes that an authentic message came in under a keypair. The next one is proven by that and becomes current,
-   * or previous if one of ours has come up since: then each side goes on sending under the one it initiated.
+   * or previous if a better one has come up since.
    *
    * @returns Whether the next keypair was proven.
    */
@@ -155,7 +159,7 @@ export class Keypairs {
     if (keypair !== this.#next) return false;
     this.#next = undefined;
     this.#drop(this.#previous);
-    if (this.#current !== undefined && this.#current.createdAt > keypair.createdAt) {
+    if (this.#current !== undefined && isBetter(this.#current, keypair)) {
       this.#previous = keypair;
     } else {
       this.#previous = this.#current;
@@ -186,4 +190,15 @@ export class Keypairs {
     this.#crypto.releaseKey(keypair.receiveKey);
     this.#dropped(keypair);
   }
+}
+
+/**
+ * Whether a keypair is to be sent under rather than another: the newer one is.
+ *
+ * A side initiates every 5 s at most, so two within that time were made by both sides initiating at once. Then
+ * both sides choose the same one, or each would send under what the other drops first at the next rekey.
+ */
+function isBetter(keypair: Keypair, other: Keypair): boolean {
+  const newerBy = keypair.createdAt - other.createdAt;
+  return Math.abs(newerBy) < REKEY_TIMEOUT_MS ? keypair.isPreferred : newerBy > 0;
 }

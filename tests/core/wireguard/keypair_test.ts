@@ -6,13 +6,16 @@ import { nobleProvider } from "../../../core/wireguard/noble_provider.ts";
 const { packet } = nobleProvider();
 let index = 0;
 
-function keypair(options: { isInitiator?: boolean; createdAt?: number } = {}): Keypair {
+function keypair(
+  options: { isInitiator?: boolean; isPreferred?: boolean; createdAt?: number } = {},
+): Keypair {
   return new Keypair({
     localIndex: index++,
     remoteIndex: index++,
     sendKey: packet.importKey(new Uint8Array(32)),
     receiveKey: packet.importKey(new Uint8Array(32)),
     isInitiator: options.isInitiator ?? true,
+    isPreferred: options.isPreferred ?? false,
     createdAt: options.createdAt ?? 0,
   });
 }
@@ -109,17 +112,30 @@ Deno.test("Keypairs: the responder sends under the new one when the initiator ha
   assertEquals(slots(keypairs), [first, third, undefined]);
 });
 
-Deno.test("Keypairs: when both initiate at once, each sends under its own and nothing in flight is lost", () => {
-  const { keypairs, dropped } = rig();
-  const old = keypair({ createdAt: 1 });
-  const theirs = keypair({ createdAt: 2, isInitiator: false });
-  const ours = keypair({ createdAt: 3 });
-  for (const pair of [old, theirs, ours]) keypairs.add(pair);
-  assertEquals(slots(keypairs), [old, ours, theirs]);
-  assertEquals(dropped, []);
-  assertEquals(keypairs.confirm(theirs), true);
+Deno.test("Keypairs: when both initiate at once, both choose the same and nothing in flight is lost", () => {
+  for (const isOursPreferred of [false, true]) {
+    for (const order of [[2, 3], [3, 2]] as const) {
+      const { keypairs, dropped } = rig();
+      const old = keypair({ createdAt: 1 });
+      const theirs = keypair({ createdAt: order[0], isInitiator: false, isPreferred: !isOursPreferred });
+      const ours = keypair({ createdAt: order[1], isPreferred: isOursPreferred });
+      for (const pair of [old, theirs, ours]) keypairs.add(pair);
+      assertEquals(slots(keypairs), [old, ours, theirs]);
+      assertEquals(dropped, []);
+      assertEquals(keypairs.confirm(theirs), true);
+      assertEquals(slots(keypairs), isOursPreferred ? [theirs, ours, undefined] : [ours, theirs, undefined]);
+      assertEquals(dropped, [old]);
+    }
+  }
+});
+
+Deno.test("Keypairs: a next one proven long after we made another does not take its place", () => {
+  const { keypairs } = rig();
+  const theirs = keypair({ createdAt: 0, isInitiator: false, isPreferred: true });
+  const ours = keypair({ createdAt: 5_000 });
+  for (const pair of [theirs, ours]) keypairs.add(pair);
+  keypairs.confirm(theirs);
   assertEquals(slots(keypairs), [theirs, ours, undefined]);
-  assertEquals(dropped, [old]);
 });
 
 Deno.test("Keypairs.stopSending() ends sending only, clear() drops all", () => {
