@@ -38,7 +38,9 @@ export class WireguardGo implements AsyncDisposable {
   static async start(options: WireguardGoOptions): Promise<WireguardGo> {
     await using stack = new AsyncDisposableStack();
     const netns = stack.use(await NamedNetns.create());
-    await joinUnderlay(netns);
+    const underlay = await joinUnderlay(netns);
+    // A namespace takes its links along in its own time, and the next one is to have the same addresses.
+    stack.defer(async () => void await HERE.must(["ip", "link", "del", underlay]));
     const link = testName("w");
     const child = new Deno.Command("ip", {
       args: ["netns", "exec", netns.name, "wireguard-go", "-f", link],
@@ -91,8 +93,8 @@ export class WireguardGo implements AsyncDisposable {
   }
 }
 
-/** A veth pair between the test's namespace and another; it goes with the other namespace. */
-async function joinUnderlay(netns: NamedNetns): Promise<void> {
+/** Makes a veth pair between the test's namespace and another. @returns Our end. */
+async function joinUnderlay(netns: NamedNetns): Promise<string> {
   const [ours, its] = [testName("u"), testName("u")];
   await HERE.must(["ip", "link", "add", ours, "type", "veth", "peer", "name", its, "netns", netns.name]);
   const ends = [{ place: HERE, link: ours, addresses: UNDERLAY.ours }, {
@@ -105,4 +107,5 @@ async function joinUnderlay(netns: NamedNetns): Promise<void> {
     await place.must(["ip", "address", "add", `${v6}/64`, "dev", link, "nodad"]);
     await place.must(["ip", "link", "set", link, "up"]);
   }
+  return ours;
 }
