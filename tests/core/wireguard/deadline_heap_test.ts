@@ -24,6 +24,25 @@ Deno.test("DeadlineHeap: an entry that was removed stays out", () => {
   assertEquals(heap.deadline, Infinity);
 });
 
+seededTest("DeadlineHeap gives what is left in order, whatever was removed", (random) => {
+  for (let round = 0; round < 300; round++) {
+    const heap = new DeadlineHeap<number>();
+    const entries = Array.from({ length: 40 }, (_, i) => {
+      const entry = heap.add(i);
+      heap.set(entry, random.below(100));
+      return entry;
+    });
+    for (let i = 0; i < 20; i++) heap.remove(entries.splice(random.below(entries.length), 1)[0]!);
+    const want = entries.map(({ deadline }) => deadline).sort((a, b) => a - b);
+    const got: number[] = [];
+    for (let first = heap.first; first; first = heap.first) {
+      got.push(first.deadline);
+      heap.remove(first);
+    }
+    assertEquals(got, want);
+  }
+});
+
 seededTest("DeadlineHeap agrees with a sorted list", (random) => {
   const heap = new DeadlineHeap<number>();
   const live = new Map<number, { entry: HeapEntry<number>; deadline: number }>();

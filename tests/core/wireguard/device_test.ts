@@ -1,6 +1,12 @@
 /** A device as it is configured: keys, peers, allowed IPs, and what becomes of secrets. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { MESSAGE_INITIATION, MESSAGE_TRANSPORT } from "../../../core/wireguard/constants.ts";
+import {
+  MESSAGE_INITIATION,
+  MESSAGE_RESPONSE,
+  MESSAGE_TRANSPORT,
+} from "../../../core/wireguard/constants.ts";
+import { isZero } from "../../../core/wireguard/bytes.ts";
+import { decodeResponse } from "../../../core/wireguard/messages.ts";
 import type { AeadKey, CryptoProvider } from "../../../core/wireguard/crypto_provider.ts";
 import { Device } from "../../../core/wireguard/device.ts";
 import { PeerEndpoint } from "../../../core/wireguard/endpoint.ts";
@@ -165,20 +171,22 @@ Deno.test("Device.allowedIps() lists what a peer owns; a prefix has one owner", 
 });
 
 /** A provider that remembers all keys it was given. */
-function watchedProvider(): { provider: CryptoProvider; keys: AeadKey[] } {
+function watchedProvider(): { provider: CryptoProvider; keys: AeadKey[]; imported: Uint8Array[] } {
   const provider = nobleProvider();
   const keys: AeadKey[] = [];
+  const imported: Uint8Array[] = [];
   const importKey = provider.packet.importKey.bind(provider.packet);
   provider.packet.importKey = (bytes) => {
     const key = importKey(bytes);
     keys.push(key);
+    imported.push(bytes);
     return key;
   };
-  return { provider, keys };
+  return { provider, keys, imported };
 }
 
 Deno.test("Device.close() zeroes the private key, preshared keys and all session keys", () => {
-  const { provider, keys } = watchedProvider();
+  const { provider, keys, imported } = watchedProvider();
   const { network, a, peerB, aToB } = simPair({
     a: { crypto: provider },
     peer: { presharedKey: new Uint8Array(32).fill(1) },
@@ -189,12 +197,29 @@ Deno.test("Device.close() zeroes the private key, preshared keys and all session
   }
   assert(keys.length >= 6, `${keys.length / 2} sessions`);
   assertEquals(keys.filter(({ released }) => !released).length, 4, "previous and current");
+  assert(imported.every(isZero), "what was imported is zeroed at once");
   const { staticShared } = peerB;
   assert(staticShared!.some((byte) => byte !== 0));
   a.device.close();
   assert(keys.every(({ released }) => released));
   assertEquals([peerB.presharedKey, staticShared], [new Uint8Array(32), new Uint8Array(32)]);
   assertEquals([a.device.publicKey, a.device.deadline], [undefined, Infinity]);
+});
+
+Deno.test("Device.removePeer() zeroes the handshake under way", () => {
+  const { network, a, b, aToB, peerB } = simPair();
+  network.policy = () => [];
+  a.sendPacket(aToB(1));
+  const { initiator } = peerB.handshake!;
+  const [initiation] = network.messages(a, MESSAGE_INITIATION);
+  b.receive(initiation!.bytes, initiation!.from);
+  const response = decodeResponse(network.messages(b, MESSAGE_RESPONSE)[0]!.bytes);
+  assert(response.ok);
+  const own = { privateKey: a.privateKey, publicKey: a.publicKey };
+  const peer = { publicKey: b.publicKey, staticShared: undefined, presharedKey: new Uint8Array(32) };
+  assert(initiator.complete(response.message, { own, peer }) !== undefined);
+  a.device.removePeer(peerB);
+  assertEquals(initiator.complete(response.message, { own, peer }), undefined);
 });
 
 Deno.test("Device: with 1,000 peers a tick finds the one that is due", () => {

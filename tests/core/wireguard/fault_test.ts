@@ -165,6 +165,54 @@ Deno.test("both initiate at once: both sessions are made and no packet is lost",
   assertEquals(atA.isInitiator, !atB.isInitiator, "and one of them renews it");
 });
 
+Deno.test("an initiation that is lost does no harm when the other side initiates: what waits is sent at once", () => {
+  const { network, a, b, peerA, aToB, bToA } = simPair();
+  network.policy = () => [];
+  b.sendPacket(bToA(1));
+  assert(peerA.handshake !== undefined);
+  network.policy = () => [LATENCY_MS];
+  a.sendPacket(aToB(1));
+  network.run(SECOND);
+  assertEquals([a.packets, b.packets], [[bToA(1)], [aToB(1)]]);
+  assertEquals(peerA.handshake, undefined, "a late response would bring an older session");
+});
+
+Deno.test("a handshake of ours goes on when the one of the peer comes to nothing", () => {
+  const { network, a, b, aToB, bToA } = simPair();
+  network.policy = () => [];
+  a.sendPacket(aToB(1));
+  network.run(4 * SECOND);
+  network.policy = ({ from }) => from === b.endpoint ? [LATENCY_MS] : [];
+  b.sendPacket(bToA(1));
+  network.run(LATENCY_MS);
+  network.policy = () => [];
+  assertEquals(network.count(a, MESSAGE_RESPONSE), 1, "A has answered, which B never learns");
+  network.run(8 * SECOND);
+  assertEquals(network.count(a, MESSAGE_INITIATION), 2);
+});
+
+Deno.test("a peer that answers from another address is followed there", () => {
+  const { network, a, b, peerB, aToB } = simPair();
+  network.policy = () => [];
+  a.sendPacket(aToB(1));
+  const [initiation] = network.messages(a, MESSAGE_INITIATION);
+  b.receive(initiation!.bytes, initiation!.from);
+  a.receive(network.messages(b, MESSAGE_RESPONSE)[0]!.bytes, endpoint("198.51.100.9"));
+  assertEquals(peerB.endpoint?.toString(), "198.51.100.9:51820");
+  assertEquals(network.messages(a, MESSAGE_TRANSPORT)[0]!.to.toString(), "198.51.100.9:51820");
+});
+
+Deno.test("an endpoint that is equal is no news", () => {
+  const { network, a, b, peerA, aToB } = simPair();
+  a.sendPacket(aToB(1));
+  network.run(SECOND);
+  const known = peerA.endpoint;
+  a.endpoint = endpoint("192.0.2.1");
+  a.sendPacket(aToB(2));
+  network.run(SECOND);
+  assertEquals([b.packets.length, b.news, peerA.endpoint === known], [2, ["session"], true]);
+});
+
 Deno.test("packets from an address that is not the peer's are dropped, and malformed ones", () => {
   const { network, a, b } = simPair();
   a.sendPacket(ipPacket("10.0.0.9", "10.0.0.2", new Uint8Array(4)));

@@ -8,7 +8,7 @@ Deno.test("LoadMeter: half a second's worth at once is no load, more is, for a s
   const meter = new LoadMeter(100);
   const start = 5_000;
   for (let i = 0; i < 50; i++) assertEquals(meter.count(start), false, `message ${i}`);
-  assertEquals(meter.count(start), true);
+  for (let i = 0; i < 1_000; i++) assertEquals(meter.count(start), true);
   assertEquals([meter.isUnderLoad(start + 999), meter.isUnderLoad(start + 1_000)], [true, false]);
   assertEquals(meter.count(start + 1_500), false, "the flood is forgotten soon");
 });

@@ -95,12 +95,14 @@ Deno.test("packetLength() reads the header's length and leaves padding out", () 
 
 Deno.test("StagedPackets keeps 128 packets and a mebibyte, copies, and hands all over", () => {
   const staged = new StagedPackets();
-  const packet = Uint8Array.of(1);
-  assertEquals(staged.push(packet), 0);
-  packet[0] = 2;
+  const packet = Uint8Array.of(2);
+  assertEquals(staged.push(Uint8Array.of(0)), 0);
   for (let i = 1; i < 128; i++) assertEquals(staged.push(Uint8Array.of(i)), 0);
-  assertEquals([staged.push(packet), staged.size], [1, 128]);
-  assertEquals(staged.takeAll()[0], Uint8Array.of(1));
+  assertEquals([staged.push(Uint8Array.of(128)), staged.size], [1, 128]);
+  assertEquals(staged.takeAll().map(([byte]) => byte), Array.from({ length: 128 }, (_, i) => i + 1));
+  staged.push(packet);
+  packet[0] = 3;
+  assertEquals(staged.takeAll(), [Uint8Array.of(2)], "a copy");
   assertEquals([staged.size, staged.takeAll()], [0, []]);
   const huge = new Uint8Array(400_000);
   assertEquals([staged.push(huge), staged.push(huge), staged.push(huge), staged.size], [0, 0, 1, 2]);
