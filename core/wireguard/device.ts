@@ -12,7 +12,7 @@
  */
 
 import type { IpPrefix } from "../ip/prefix.ts";
-import { equalBytes, hex, wipe } from "./bytes.ts";
+import { equalBytes, hex } from "./bytes.ts";
 import { KEY_BYTES, MESSAGE_COOKIE_REPLY, MESSAGE_INITIATION, MESSAGE_RESPONSE } from "./constants.ts";
 import { DeviceContext, type DeviceEnvironment } from "./context.ts";
 import type { HeapEntry } from "./deadline_heap.ts";
@@ -93,7 +93,7 @@ export class Device {
     const same = this.publicKey && this.peer(this.publicKey);
     if (same !== undefined) this.removePeer(same);
     for (const peer of this.peers()) {
-      this.#shareStatic(peer);
+      peer.forgetStaticShared();
       peer.dropHandshake();
       peer.keypairs.stopSending();
       peer.handshakeSentAt = -Infinity;
@@ -123,7 +123,6 @@ export class Device {
       throw new RangeError("the public key of the peer is that of the device");
     }
     const peer = this.#newPeer(publicKey);
-    this.#shareStatic(peer);
     if (options.presharedKey) this.setPresharedKey(peer, options.presharedKey);
     for (const prefix of options.allowedIps ?? []) this.addAllowedIp(peer, prefix);
     if (options.endpoint) peer.endpoint = options.endpoint;
@@ -283,12 +282,6 @@ export class Device {
     this.#wakeups.set(peer, entry);
     this.#context.peers.set(hex(publicKey), peer);
     return peer;
-  }
-
-  #shareStatic(peer: Peer): void {
-    const own = this.#context.identity;
-    wipe(peer.staticShared);
-    peer.staticShared = own && this.#context.crypto.handshake.x25519(own.privateKey, peer.publicKey);
   }
 
   #handleHandshake(datagram: Uint8Array, source: PeerEndpoint, now: number): void {

@@ -40,6 +40,7 @@ export class HandshakeExchange {
     const own = this.#context.identity;
     if (own === undefined || peer.endpoint === undefined) return;
     peer.dropHandshake();
+    this.#shareStatic(own, peer);
     const localIndex = this.#context.receivers.allocate({ peer, keypair: undefined });
     const ephemeralPrivate = this.#context.randomBytes(KEY_BYTES);
     const timestamp = this.#context.timestamps.next();
@@ -81,7 +82,7 @@ export class HandshakeExchange {
     if (own === undefined) return this.#context.drop("noIdentity");
     const responder = Responder.open(this.#context.crypto.handshake, own, decoded.message);
     if (responder === undefined) return this.#context.drop("invalidHandshake");
-    const peer = this.#initiatorOf(responder, now);
+    const peer = this.#initiatorOf(responder, own, now);
     if (typeof peer === "string") this.#context.drop(peer);
     else this.#respond({ responder, own, peer }, { initiation: decoded.message, source, now });
     if (typeof peer !== "string") peer.rxBytes += datagram.length;
@@ -140,9 +141,10 @@ export class HandshakeExchange {
   }
 
   /** The peer that proved to have sent an initiation, or why it is not answered. */
-  #initiatorOf(responder: Responder, now: number): Peer | DropReason {
+  #initiatorOf(responder: Responder, own: StaticKeys, now: number): Peer | DropReason {
     const peer = this.#context.peers.get(hex(responder.claimedStatic));
     if (peer === undefined) return "unknownPeer";
+    this.#shareStatic(own, peer);
     const timestamp = peer.staticShared && responder.finish(peer.staticShared);
     if (timestamp === undefined) return "invalidHandshake";
     if (compareBytes(timestamp, peer.latestTimestamp) <= 0) return "replayedInitiation";
@@ -197,6 +199,11 @@ export class HandshakeExchange {
     this.#context.receivers.replace(fields.localIndex, { peer, keypair });
     peer.keypairs.add(keypair);
     peer.timers.sessionDerived(fields.createdAt);
+  }
+
+  /** Computed with the first handshake and then kept, so that a thousand peers can be added at once. */
+  #shareStatic(own: StaticKeys, peer: Peer): void {
+    peer.staticShared ??= this.#context.crypto.handshake.x25519(own.privateKey, peer.publicKey);
   }
 
   #send(peer: Peer, message: Uint8Array, now: number): void {

@@ -22,7 +22,7 @@ export class Peer implements PeerSecrets {
   readonly publicKey: Uint8Array;
   /** Preshared key, 32 bytes, zeros for none. */
   readonly presharedKey: Uint8Array = new Uint8Array(KEY_BYTES);
-  /** Shared secret of the static keys; undefined without own key, or when the peer's is of low order. */
+  /** Shared secret of the static keys; undefined before the first handshake, or when the peer's is of low order. */
   staticShared: Uint8Array | undefined;
   /** Where to send to: configured, or where the last authentic message came from. */
   endpoint: PeerEndpoint | undefined;
@@ -87,7 +87,13 @@ export class Peer implements PeerSecrets {
     this.zeroKeys();
     this.timers.clear();
     this.staged.takeAll();
-    wipe(this.presharedKey, this.staticShared);
+    wipe(this.presharedKey);
+    this.forgetStaticShared();
+  }
+
+  /** Zeroes the shared secret of the static keys; the next handshake makes it again. */
+  forgetStaticShared(): void {
+    wipe(this.staticShared);
     this.staticShared = undefined;
   }
 }

@@ -36,6 +36,7 @@ export const PACKAGES: readonly DebianPackage[] = [
   { name: "qemu-system-x86", probe: "qemu-system-x86_64", use: "the kernel rig" },
   { name: "kmod", probe: "modprobe", use: "the guest's modules" },
   { name: "cpio", probe: "cpio", use: "the guest's initramfs" },
+  { name: "wireguard-go", probe: "wireguard-go", use: "interoperability, comparison" },
   { name: "wireguard-tools", probe: "wg", use: "assertions on WireGuard" },
   { name: "iperf3", probe: "iperf3", use: "flows across restarts" },
   { name: "netavark", probe: "/usr/lib/podman/netavark", use: "comparison" },
