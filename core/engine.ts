@@ -13,6 +13,7 @@ import { type EngineContext, installationId } from "./engine/context.ts";
 import { DeviceReader } from "./engine/devices.ts";
 import { GlobalOverlay } from "./engine/global_overlay.ts";
 import { Guests } from "./engine/guests.ts";
+import { HealthMonitor } from "./engine/health.ts";
 import { Peers } from "./engine/peers.ts";
 import { Reconciler } from "./engine/reconciler.ts";
 import { ServiceOverlays } from "./engine/service_overlays.ts";
@@ -67,6 +68,7 @@ export class OverlayEngine implements OverlayService {
   readonly #guests: Guests;
   readonly #peers: Peers;
   readonly #reconciler: Reconciler;
+  readonly #health: HealthMonitor;
   readonly #facts: ProcessFacts;
   readonly #listeners = new Set<(event: OverlayEvent) => void>();
 
@@ -79,6 +81,7 @@ export class OverlayEngine implements OverlayService {
     await engine.#reconciler.recover();
     engine.#rememberHostSettings();
     await engine.#reconciler.start();
+    engine.#health.start();
     return engine;
   }
 
@@ -104,6 +107,9 @@ export class OverlayEngine implements OverlayService {
     this.#reader = new DeviceReader(this.#context);
     this.#global = new GlobalOverlay(this.#context, this.#reader);
     this.#attachments = new Attachments(this.#context);
+    this.#health = new HealthMonitor(this.#context, this.#reader, (event) => {
+      for (const listener of this.#listeners) listener(event);
+    });
     this.#guests = new Guests(this.#context, this.#reader);
     this.#peers = new Peers(this.#context, this.#reader);
     this.#services = new ServiceOverlays(this.#context, {
@@ -121,12 +127,13 @@ export class OverlayEngine implements OverlayService {
 
   /** Ends watching and repairing. The data plane stays as it is. */
   async stop(): Promise<void> {
+    this.#health.stop();
     await this.#reconciler.stop();
   }
 
   /** Removes everything this engine keeps in the kernel: containers' links, services, the global device. */
   async removeAll(): Promise<void> {
-    await this.#reconciler.stop();
+    await this.stop();
     for (const service of [...this.#context.store.services.keys()]) await this.#services.teardown(service);
     await this.#context.locks.run({ global: "write" }, () => this.#global.remove());
   }

@@ -4,7 +4,7 @@ import type { OverlayEvent } from "../../core/service.ts";
 import { OverlaydClient } from "../../ipc/client.ts";
 import { parseExactJson } from "../../ipc/json.ts";
 import { IpcRig, RawClient } from "../support/ipc_rig.ts";
-import { waitFor } from "../support/wait.ts";
+import { waitFor } from "../support/wait_for.ts";
 
 /** A daemon played by the test: one connection, whose other end the test holds. */
 class ScriptedDaemon implements AsyncDisposable {

@@ -8,7 +8,7 @@ import { FakeService } from "../support/fake_service.ts";
 import { requestFrame } from "../support/ipc_examples.ts";
 import { IpcRig, RawClient, RecordingLog } from "../support/ipc_rig.ts";
 import { assertAlive, header, responseFrame, STATUS } from "../support/ipc_texts.ts";
-import { waitFor } from "../support/wait.ts";
+import { waitFor } from "../support/wait_for.ts";
 
 Deno.test("connections over the limit are closed, the others live, and there is one warning", async () => {
   await using rig = await IpcRig.start({ maxConnections: 2 });

@@ -5,7 +5,7 @@ import { FRESH_STATUS } from "../support/fake_service.ts";
 import { EVENTS, requestFrame } from "../support/ipc_examples.ts";
 import { IpcRig } from "../support/ipc_rig.ts";
 import { assertAlive, FRESH, header, responseFrame, STATUS } from "../support/ipc_texts.ts";
-import { waitFor } from "../support/wait.ts";
+import { waitFor } from "../support/wait_for.ts";
 
 Deno.test("[ipc 9] the status of a fresh daemon has nothing empty in it", async () => {
   await using rig = await IpcRig.start();
