@@ -42,7 +42,11 @@ export async function attachContainer(tools: AttachmentTools, spec: ContainerSpe
     using netns = openNetns(spec.netns);
     using inside = RtNetlink.open({ netnsFd: netns.fd });
     for (const link of spec.links) {
-      await createPair(tools, link, { inside, netnsFd: netns.fd, pid: spec.netns.pid });
+      // What is in the way is looked at, and waited for, only when the kernel says so: it rarely is.
+      if (!tryCreatePair(tools.host, link, netns.fd)) {
+        await clearTheWay(tools, link, { inside, pid: spec.netns.pid });
+        tools.host.execute(pairRequest(link, netns.fd));
+      }
       made.push(link);
       const hostEnd = configureHostEnd(tools, link);
       configureInside(inside, link, hostEnd);
@@ -79,25 +83,23 @@ export function mendContainerLink(tools: AttachmentTools, link: ContainerLinkSpe
   return true;
 }
 
-/** Where the far end goes. */
-interface FarEnd {
-  readonly inside: RtNetlink;
-  readonly netnsFd: number;
-  readonly pid: number;
+/** @returns False if one of the names is taken. */
+function tryCreatePair(host: RtNetlink, link: ContainerLinkSpec, netnsFd: number): boolean {
+  const [error] = host.tryExecute([pairRequest(link, netnsFd)]);
+  if (error && !hasErrno(error, EEXIST)) throw error;
+  return error === undefined;
 }
 
-/** Makes the pair. What is in the way is looked at only when the kernel says so: it rarely is. */
-async function createPair(tools: AttachmentTools, link: ContainerLinkSpec, far: FarEnd): Promise<void> {
+function pairRequest(link: ContainerLinkSpec, netnsFd: number): NetlinkRequest {
   const { mtuBytes } = link;
-  const peer: LinkRequest = { name: link.containerName, address: link.mac, mtuBytes, netNsFd: far.netnsFd };
-  const request = createLink(link.hostName, { group: NEWBORN_GROUP, mtuBytes, info: vethInfo({ peer }) });
-  try {
-    tools.host.execute(request);
-  } catch (error) {
-    if (!hasErrno(error, EEXIST)) throw error;
-    await clearTheWay(tools, link, far);
-    tools.host.execute(request);
-  }
+  const peer: LinkRequest = { name: link.containerName, address: link.mac, mtuBytes, netNsFd: netnsFd };
+  return createLink(link.hostName, { group: NEWBORN_GROUP, mtuBytes, info: vethInfo({ peer }) });
+}
+
+/** The container, as far as what is in the way there matters. */
+interface FarEnd {
+  readonly inside: RtNetlink;
+  readonly pid: number;
 }
 
 /** Removes a link of ours that was left by an attach that never ended; anything else in the way is refused. */
