@@ -14,6 +14,16 @@ import type { RtNetlink } from "./rtnetlink.ts";
 import type { HostSysctls } from "./sysctl.ts";
 
 /**
+ * What the bridge does for containers beyond carrying their frames: it forwards, and it answers ARP for addresses
+ * of the subnet that lie elsewhere. A VM guest has an address of its service's but sits behind the WireGuard
+ * device, while containers take the whole subnet for their neighbours.
+ */
+const INET_CONF: ReadonlyMap<number, number> = new Map([
+  [nl.IPV4_DEVCONF_FORWARDING, 1],
+  [nl.IPV4_DEVCONF_PROXY_ARP, 1],
+]);
+
+/**
  * Makes the bridge right, whatever is there. An untagged bridge of that name (the reference made it) is adopted.
  *
  * @throws {AlreadyExistsError} If the name is another's.
@@ -51,7 +61,7 @@ function adjustments(
   hasIpv6: boolean,
 ): NetlinkRequest[] {
   const { inet, inet6 } = link.afSpec ?? {};
-  const forwards = inet?.conf?.get(nl.IPV4_DEVCONF_FORWARDING) === 1;
+  const serves = [...INET_CONF].every(([setting, value]) => inet?.conf?.get(setting) === value);
   const quiet = !hasIpv6 || inet6?.addressGenerationMode === nl.IN6_ADDR_GEN_MODE_NONE;
   const change: LinkRequest = {
     ...tagOf(link) === spec.tag ? {} : { alias: spec.tag },
@@ -61,9 +71,9 @@ function adjustments(
     ...link.mtuBytes === spec.mtuBytes ? {} : { mtuBytes: spec.mtuBytes },
     // A bridge takes over the lowest address of its ports unless it was given one: the gateway's would change.
     ...link.address && bytesEqual(link.address, mac) ? {} : { address: mac },
-    ...forwards && quiet ? {} : {
+    ...serves && quiet ? {} : {
       afSpec: {
-        inet: { conf: new Map([[nl.IPV4_DEVCONF_FORWARDING, 1]]) },
+        inet: { conf: INET_CONF },
         ...quiet ? {} : { inet6: { addressGenerationMode: nl.IN6_ADDR_GEN_MODE_NONE } },
       },
     },

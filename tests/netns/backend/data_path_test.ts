@@ -141,6 +141,21 @@ Deno.test("a routed link reaches the node's overlay address and what is behind i
   assertEquals([route?.dev, route?.prefsrc], ["eth1", "10.214.0.7"]);
 });
 
+Deno.test("a container reaches an address of its own subnet that lies elsewhere, as a guest's does", async () => {
+  await using rig = await DataPathRig.open();
+  const web = await rig.network("ztweb", "10.213.1.1/28");
+  const a = await rig.container(bridged("zta", web, "10.213.1.2/28", 2));
+  // Stands for a VM guest: an address of the service's, which the host routes by another link.
+  const guest = await rig.container({
+    ...bridged("ztguest", web, "10.213.1.9/32", 9),
+    uplink: { kind: "routed", gateway: parseIp("10.213.1.1")!, routes: [parsePrefix("10.213.1.0/28")!] },
+  });
+  // The kernel puts its answer for another off by up to 0.8 s (proxy_delay).
+  await waitFor("an answer to the guest", () => guest.ping("10.213.1.2"));
+  assert(await a.ping("10.213.1.9"), "to the guest");
+  assert(!await a.ping("10.213.1.5"), "an address that nobody has answers");
+});
+
 /** In the rig's cluster the address is on the other node's link; a real node would send it into the tunnel. */
 async function pinRoute(target: string, node: Container, node6: Container): Promise<void> {
   if (target === "10.214.9.9") {
