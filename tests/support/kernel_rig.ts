@@ -161,6 +161,8 @@ async function commandScript(
     PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     HOME: "/root",
     LANG: "C.UTF-8",
+    // The guest's own: in /tmp the host's files come and go.
+    TMPDIR: "/run/tmp",
     DENO_DIR: await denoDir(),
     DENO_NO_UPDATE_CHECK: "1",
     NO_COLOR: "1",

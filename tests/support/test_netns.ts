@@ -35,6 +35,13 @@ export class NetworkPlace {
     return stdout;
   }
 
+  /** Starts a command in it, with stdout and stderr piped. The caller reads them and ends it. */
+  spawn(argv: readonly string[]): Deno.ChildProcess {
+    const [program, ...args] = [...this.#enter, ...argv];
+    assert(program !== undefined, "argv must name a program");
+    return new Deno.Command(program, { args, stdin: "null", stdout: "piped", stderr: "piped" }).spawn();
+  }
+
   /** Runs `ip -json -details …` that has to succeed. */
   async ip(...args: string[]): Promise<IpObject[]> {
     const text = await this.must(["ip", "-json", "-details", ...args]);

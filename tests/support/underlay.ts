@@ -1,0 +1,36 @@
+/** The network between the hosts of nodes: one bridge, a port for each host. */
+import { HERE, type NamedNetns, testName } from "./test_netns.ts";
+
+/** See the file's comment. Disposing it removes the bridge; ports go with their hosts. */
+export class Underlay implements AsyncDisposable {
+  private constructor(readonly bridge: string) {}
+
+  /** Makes the bridge in the network namespace of the test. */
+  static async create(): Promise<Underlay> {
+    const bridge = testName("u");
+    await HERE.must(["ip", "link", "add", bridge, "type", "bridge"]);
+    await HERE.must(["ip", "link", "set", bridge, "up"]);
+    return new Underlay(bridge);
+  }
+
+  /** Connects a host as number `n`, with {@linkcode underlayIp} and a default route of each family. */
+  async connect(host: NamedNetns, n: number): Promise<void> {
+    const port = testName("p");
+    const peer = ["peer", "name", "ztuplink", "netns", host.name];
+    await HERE.must(["ip", "link", "add", port, "master", this.bridge, "up", "type", "veth", ...peer]);
+    await host.must(["ip", "address", "add", `${underlayIp(n, 4)}/24`, "dev", "ztuplink"]);
+    await host.must(["ip", "address", "add", `${underlayIp(n, 6)}/64`, "dev", "ztuplink", "nodad"]);
+    await host.must(["ip", "link", "set", "ztuplink", "up"]);
+    await host.must(["ip", "route", "add", "default", "via", "192.0.2.254"]);
+    await host.must(["ip", "-6", "route", "add", "default", "via", "2001:db8::fe"]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await HERE.must(["ip", "link", "delete", this.bridge]);
+  }
+}
+
+/** Address of host `n`, 1 to 253, in the networks set aside for documentation (RFC 5737, RFC 3849). */
+export function underlayIp(n: number, family: 4 | 6): string {
+  return family === 4 ? `192.0.2.${n}` : `2001:db8::${n.toString(16)}`;
+}
