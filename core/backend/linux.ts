@@ -28,7 +28,6 @@ import { LinkRemover } from "./linux/link_remover.ts";
 import { identify, isAlive } from "./linux/process.ts";
 import { RtNetlink } from "./linux/rtnetlink.ts";
 import { HostSysctls } from "./linux/sysctl.ts";
-import { TimeSlice } from "./linux/time_slice.ts";
 import { watchLinks } from "./linux/watch.ts";
 import { NO_KERNEL_WIREGUARD, WireGuardControl } from "./linux/wireguard_control.ts";
 
@@ -39,7 +38,6 @@ export class LinuxBackend implements NetworkBackend {
   readonly #wireguard: WireGuardControl;
   readonly #remover: LinkRemover;
   readonly #sysctls: HostSysctls;
-  readonly #slice = new TimeSlice();
   readonly #log: Log;
   readonly #watches = new Set<NetlinkSubscription>();
 
@@ -73,7 +71,7 @@ export class LinuxBackend implements NetworkBackend {
   }
 
   ensureServiceNetwork(spec: ServiceNetworkSpec): Promise<void> {
-    return this.#change(`set up bridge ${spec.name}`, () => ensureBridge(this.#host, this.#sysctls, spec));
+    return run(`set up bridge ${spec.name}`, () => ensureBridge(this.#host, this.#sysctls, spec));
   }
 
   removeServiceNetwork(name: string, tag: OwnerTag): Promise<void> {
@@ -81,11 +79,11 @@ export class LinuxBackend implements NetworkBackend {
   }
 
   ensureDevice(spec: DeviceSpec): Promise<void> {
-    return this.#change(`set up WireGuard device ${spec.name}`, () => ensureDevice(this.#deviceTools, spec));
+    return run(`set up WireGuard device ${spec.name}`, () => ensureDevice(this.#deviceTools, spec));
   }
 
   changeDevice(name: string, change: DeviceChange): Promise<void> {
-    return this.#change(
+    return run(
       `change WireGuard device ${name}`,
       () => changeDevice(this.#deviceTools, name, change),
     );
@@ -108,11 +106,11 @@ export class LinuxBackend implements NetworkBackend {
   }
 
   attachContainer(spec: ContainerSpec): Promise<void> {
-    return this.#slice.run(() => attachContainer(this.#attachmentTools, spec));
+    return attachContainer(this.#attachmentTools, spec);
   }
 
   mendContainerLink(link: ContainerLinkSpec): Promise<boolean> {
-    return this.#change(`mend link ${link.hostName}`, () => mendContainerLink(this.#attachmentTools, link));
+    return run(`mend link ${link.hostName}`, () => mendContainerLink(this.#attachmentTools, link));
   }
 
   removeContainerLinks(
@@ -155,11 +153,6 @@ export class LinuxBackend implements NetworkBackend {
         subscription[Symbol.dispose]();
       };
     });
-  }
-
-  /** As {@linkcode run}, for what holds the thread long enough to have to take turns. */
-  #change<T>(doing: string, section: () => T): Promise<T> {
-    return this.#slice.run(() => translated(doing, section));
   }
 
   close(): void {
