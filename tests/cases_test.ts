@@ -11,7 +11,7 @@ import {
 } from "../scripts/support/cases.ts";
 
 /** Whether this branch has the tests of all parts yet. */
-const ENFORCED = false;
+const ENFORCED = true;
 
 if (ENFORCED) {
   Deno.test("docs/cases.md is up to date", () => {
