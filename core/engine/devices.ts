@@ -9,7 +9,7 @@ import { parsePeerEndpoint } from "../network/peer_spec.ts";
 import type { PeerScope } from "../service.ts";
 import type { PeerRecord } from "../state/records.ts";
 import { decodeKey } from "../wireguard/keys.ts";
-import { type EngineContext, ownerTag } from "./context.ts";
+import type { EngineContext } from "./context.ts";
 
 /** How old a read of a device may be before `status` asks again, in milliseconds. */
 const READ_MAX_AGE_MS = 250;
@@ -42,11 +42,11 @@ export function findDevice(context: EngineContext, service: string): DeviceIdent
   }
   const record = store.services.get(service);
   if (!record?.dedicated) return undefined;
-  const { interface: name, port, overlayIp, publicKey, privateKey } = record.dedicated;
+  const { interface: name, tag, port, overlayIp, publicKey, privateKey } = record.dedicated;
   return {
     service,
     interface: name,
-    tag: ownerTag(context, `device:${service}`),
+    tag,
     // Only the address: the bridge owns the subnet, and two equal routes would cut the containers off (W15).
     address: hostText(overlayIp),
     listenPort: port,

@@ -154,15 +154,17 @@ export class ServiceOverlays {
 
   /** Port, keys and name of the marker's entry if all four are there, else fresh ones (daemon.md 8). */
   async #newDedicated(record: ServiceRecord): Promise<DedicatedDevice> {
+    const tag = ownerTag(this.#context, `device:${record.name}`);
     const known = dedicatedIdentity(await this.#context.marker.load(), record.name);
     if (known) {
       this.#ports.reserve(known.port);
       const keys = toKeyRecord(known.keys);
-      return { interface: known.interface, port: known.port, ...keys, overlayIp: record.gateway };
+      return { interface: known.interface, tag, port: known.port, ...keys, overlayIp: record.gateway };
     }
     const settings = this.#context.store.settings.globalSettings ?? NO_SCOPE;
     return {
       interface: dedicatedDeviceName(settings, record.name),
+      tag,
       port: await this.#freePort(),
       ...newKeyRecord(),
       overlayIp: record.gateway,

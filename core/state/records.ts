@@ -36,6 +36,7 @@ export interface GlobalDevice {
 /** The WireGuard side of a dedicated service. */
 export interface DedicatedDevice {
   readonly interface: string;
+  readonly tag: string;
   readonly port: number;
   readonly publicKey: string;
   readonly privateKey: string;

@@ -90,6 +90,21 @@ Deno.test("a dedicated service keeps port, keys and interface through a restart 
   ]);
 });
 
+Deno.test("a dedicated device stays ours when the deployment gets another name", async () => {
+  await using rig = await EngineRig.start();
+  const before = await rig.engine.setupServiceOverlay("web", "dedicated");
+  const device = rig.host.links.get(before.name);
+  await rig.engine.setupGlobalOverlay(globalRequest({ deployment: "other" }), rig.context);
+  for (let pass = 0; pass < 3; pass++) {
+    rig.clock.advance(31_000);
+    await rig.engine.reconcile();
+  }
+  assert(rig.host.links.get(before.name) === device, "the device was taken for an orphan");
+  assertEquals(await rig.engine.setupServiceOverlay("web", "dedicated"), before);
+  await rig.engine.teardownServiceOverlay("web");
+  assert(!rig.host.links.has(before.name));
+});
+
 Deno.test("a dedicated service takes port and keys from the marker when the database is gone", async () => {
   await using rig = await EngineRig.start();
   const before = await rig.engine.setupServiceOverlay("web", "dedicated");
