@@ -115,6 +115,7 @@ export class OverlayEngine implements OverlayService {
     this.#services = new ServiceOverlays(this.#context, {
       reader: this.#reader,
       attachments: this.#attachments,
+      guests: this.#guests,
       marker,
     });
     this.#reconciler = new Reconciler(this.#context, {

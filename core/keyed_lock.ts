@@ -28,6 +28,14 @@ export class KeyedLock {
     return this.#entries.size;
   }
 
+  /** Whether all keys could be had this moment: nobody holds or waits for one in a way that stands against it. */
+  isFree(keys: Readonly<Record<string, LockMode>>): boolean {
+    return Object.entries(keys).every(([key, mode]) => {
+      const entry = this.#entries.get(key);
+      return !entry || (entry.queue.length === 0 && admits(entry, mode));
+    });
+  }
+
   /** Runs `work` while all keys are held. */
   async run<T>(keys: Readonly<Record<string, LockMode>>, work: () => Promise<T>): Promise<T> {
     const held: [string, LockMode][] = [];

@@ -4,6 +4,7 @@ import type { ContainerLinkSpec, NetnsIdentity } from "../backend/backend.ts";
 import { AlreadyExistsError, describeError, NotFoundError, PreconditionError } from "../errors.ts";
 import { type IpAddress, ipToBytes, parseIp } from "../ip/address.ts";
 import { parsePrefix } from "../ip/prefix.ts";
+import type { LockMode } from "../keyed_lock.ts";
 import { checkDnsName, checkServiceName } from "../network/validate.ts";
 import type { AttachRequest } from "../service.ts";
 import type { AttachedLink, AttachmentRecord, LeaseRecord, ServiceRecord } from "../state/records.ts";
@@ -70,7 +71,8 @@ export class Attachments {
       );
     }
     await this.repair(record);
-    return record;
+    if (this.#context.store.attachments.has(handle)) return record;
+    throw new NotFoundError("process", `${netns.pid}`, { message: `process ${netns.pid} is gone` });
   }
 
   #refuseSharedNamespace(handle: string, netns: NetnsIdentity): void {
@@ -105,7 +107,7 @@ export class Attachments {
       log.info("container attached", { handle, service: service.name, ip: leases[0]!.ip });
       return leases[0]!.ip;
     } catch (error) {
-      await this.#undo(handle, leases);
+      await this.#undo(handle, leases, error);
       throw error;
     }
   }
@@ -124,18 +126,27 @@ export class Attachments {
     });
   }
 
-  /** Undo of a failed attach: the backend has undone its part, records and addresses follow. */
-  async #undo(handle: string, leases: readonly LeaseRecord[]): Promise<void> {
-    const { store, addresses, backend } = this.#context;
-    const record = store.attachments.get(handle);
-    if (record) {
-      await backend.removeContainerLinks(record.links);
-      store.record("attach_container: undone", (write) => {
-        write.deleteAttachment(handle);
-        for (const lease of leases) write.deleteLease(lease.ip);
-      });
+  /**
+   * Undo of a failed attach: the backend has undone its part, records and addresses follow. An undo that fails
+   * leaves the record open, and the regular pass tries again.
+   */
+  async #undo(handle: string, leases: readonly LeaseRecord[], cause: unknown): Promise<void> {
+    const { store, addresses, backend, problems, log } = this.#context;
+    try {
+      const record = store.attachments.get(handle);
+      if (record) {
+        await backend.removeContainerLinks(record.links);
+        store.record("attach_container: undone", (write) => {
+          write.deleteAttachment(handle);
+          for (const lease of leases) write.deleteLease(lease.ip);
+        });
+      }
+      for (const lease of leases) addresses.release(lease);
+      problems.delete(handle);
+    } catch (err) {
+      problems.set(handle, `${describeError(cause)}; and undoing it failed: ${describeError(err)}`);
+      log.error("cannot undo a failed attach", { handle, err });
     }
-    for (const lease of leases) addresses.release(lease);
   }
 
   #plan(
@@ -240,6 +251,37 @@ export class Attachments {
     log.info("container detached", { handle: record.handle, service: record.service });
   }
 
+  /** Releases a container whose attach or detach broke off. One that is being worked on is none. */
+  async settle(handle: string): Promise<void> {
+    const record = this.#context.store.attachments.get(handle);
+    if (!record || !this.#context.locks.isFree(locksOf(record))) return;
+    await this.#locked(handle, async (open) => {
+      if (open.phase === "ready") return;
+      this.#context.log.info("settling what was interrupted", { object: handle });
+      await this.release(open);
+    });
+  }
+
+  /** Runs with a record and its locks, if it is still there then. */
+  async #locked(handle: string, work: (record: AttachmentRecord) => Promise<void>): Promise<void> {
+    const { locks, store } = this.#context;
+    const before = store.attachments.get(handle);
+    if (!before) return;
+    await locks.run(locksOf(before), async () => {
+      const record = store.attachments.get(handle);
+      if (record?.service === before.service) await work(record);
+    });
+  }
+
+  /** Releases a container that is gone, or puts its links right. */
+  mend(handle: string, what: "release" | "repair"): Promise<void> {
+    return this.#locked(handle, async (record) => {
+      if (record.phase !== "ready") return;
+      if (what === "repair") await this.repair(record);
+      else if (!await this.#context.backend.isAlive(record.netns)) await this.release(record);
+    });
+  }
+
   /** Ends all attachments of a service. The caller holds the service's lock for writing. */
   async releaseAll(service: string): Promise<void> {
     const records = [...this.#context.store.attachments.values()].filter((a) => a.service === service);
@@ -264,6 +306,14 @@ export class Attachments {
       throw error;
     }
   }
+}
+
+/**
+ * Locks of a container that is worked on unasked. The service's is among them: a teardown releases containers
+ * under that alone, and must not do so while a link is being made anew.
+ */
+function locksOf({ handle, service }: AttachmentRecord): Record<string, LockMode> {
+  return { [handle]: "write", [`service:${service}`]: "read" };
 }
 
 /** Whether two looks at /proc saw the same process in the same namespace of the same boot. */

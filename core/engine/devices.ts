@@ -33,6 +33,11 @@ export function scopeName(scope: PeerScope): string {
   return scope.scope === "global" ? "" : scope.service;
 }
 
+/** How problems and operators call the object that a device belongs to. */
+export function deviceObject({ service }: DeviceIdentity): string {
+  return service === "" ? "global" : `service:${service}`;
+}
+
 /** The device of a scope, if it is recorded. */
 export function findDevice(context: EngineContext, service: string): DeviceIdentity | undefined {
   const { store } = context;

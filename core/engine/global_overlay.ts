@@ -1,6 +1,6 @@
 /** The node's global WireGuard device: set up, adopted, taken down. */
 
-import { AlreadyExistsError, InvalidConfigError, NotFoundError } from "../errors.ts";
+import { describeError, InvalidConfigError, NotFoundError } from "../errors.ts";
 import { formatIp, parseIp } from "../ip/address.ts";
 import { formatPrefix, type IpPrefix, parsePrefix, prefixContains, prefixCovers } from "../ip/prefix.ts";
 import { type NodeFiles, type NodePlan, planNode } from "../node_config.ts";
@@ -49,6 +49,8 @@ export class GlobalOverlay {
       const files = await this.#context.readNodeFiles();
       const plan = planNode(wanted, files.bootstrap);
       for (const problem of [...files.problems, ...plan.problems]) log.warn("node file", { problem });
+      // What an earlier set-up or teardown left open goes first: the new device may have another name.
+      if (store.settings.globalDevice?.phase !== "ready") await this.#takeDown();
       store.record("setup_global_overlay: settings", (write) => {
         write.setting("globalSettings", toSettings(request, plan));
       });
@@ -57,6 +59,7 @@ export class GlobalOverlay {
       const name = present?.phase === "ready"
         ? await this.#ensure(present)
         : await this.#create(wanted.cluster, { plan, files });
+      this.#forgetClosed();
       this.#callers.add(connection);
       return name;
     });
@@ -72,36 +75,57 @@ export class GlobalOverlay {
     const lease = this.#nodeLease(plan);
     const isNewLease = !store.leases.has(lease.ip);
     const stale = nodeLeases(this.#context).filter((old) => old.ip !== lease.ip);
-    const device = await this.#newDevice(cluster, lease, { keys: this.#identity(files) });
-    store.record("setup_global_overlay: intent", (write) => {
-      for (const old of stale) write.deleteLease(old.ip);
-      write.putLease(lease);
-      write.setting("globalDevice", device);
-    });
+    let device: GlobalDevice;
     try {
-      await backend.ensureDevice(deviceSpec(this.#context, { ...device, service: "" }));
+      device = await this.#newDevice(cluster, lease, { keys: this.#identity(files) });
+      store.record("setup_global_overlay: intent", (write) => {
+        for (const old of stale) write.deleteLease(old.ip);
+        write.putLease(lease);
+        write.setting("globalDevice", device);
+      });
     } catch (error) {
-      await this.#undo(device, isNewLease ? lease : undefined, error);
+      if (isNewLease) addresses.release(lease);
       throw error;
     }
-    await store.commit("setup_global_overlay: done", (write) => {
-      write.setting("globalDevice", { ...device, phase: "ready" });
-    });
+    try {
+      await backend.ensureDevice(deviceSpec(this.#context, { ...device, service: "" }));
+      await store.commit("setup_global_overlay: done", (write) => {
+        write.setting("globalDevice", { ...device, phase: "ready" });
+      });
+    } catch (error) {
+      await this.#undo(device, { stale, lease: isNewLease ? lease : undefined, cause: error });
+      throw error;
+    }
     for (const old of stale) addresses.release(old);
+    this.#context.problems.delete("global");
     this.#context.log.info("global overlay is up", { interface: device.interface, address: device.address });
     return device.interface;
   }
 
-  async #undo(device: GlobalDevice, lease: LeaseRecord | undefined, cause: unknown): Promise<void> {
-    // A link that stood there before is not ours to remove; the tag says so to the backend as well.
-    if (!(cause instanceof AlreadyExistsError)) {
-      await this.#context.backend.removeDevice(device.interface, device.tag);
+  /** Undo of a failed set-up; one that fails too leaves the record open, and the regular pass tries again. */
+  async #undo(
+    device: GlobalDevice,
+    { lease, stale, cause }: {
+      lease: LeaseRecord | undefined;
+      stale: readonly LeaseRecord[];
+      cause: unknown;
+    },
+  ): Promise<void> {
+    const { store, backend, addresses, problems, log } = this.#context;
+    try {
+      // A link that stood there before is not ours to remove: it does not carry the tag.
+      await backend.removeDevice(device.interface, device.tag);
+      store.record("setup_global_overlay: undone", (write) => {
+        write.setting("globalDevice", undefined);
+        if (lease) write.deleteLease(lease.ip);
+        for (const old of stale) write.putLease(old);
+      });
+      if (lease) addresses.release(lease);
+    } catch (err) {
+      for (const old of stale) addresses.release(old);
+      problems.set("global", `${describeError(cause)}; and undoing it failed: ${describeError(err)}`);
+      log.error("cannot undo a failed set-up", { object: "global", err });
     }
-    this.#context.store.record("setup_global_overlay: undone", (write) => {
-      write.setting("globalDevice", undefined);
-      if (lease) write.deleteLease(lease.ip);
-    });
-    if (lease) this.#context.addresses.release(lease);
   }
 
   /** The node's own address: the caller's record of it (W6), the one it had, else the first of the pool. */
@@ -147,7 +171,7 @@ export class GlobalOverlay {
   teardown({ connection }: RequestContext): Promise<void> {
     return this.#context.locks.run({ global: "write" }, async () => {
       const asked = this.#callers.delete(connection);
-      for (const caller of this.#callers) if (caller.closed) this.#callers.delete(caller);
+      this.#forgetClosed();
       if (asked && this.#callers.size > 0) {
         this.#context.log.info("global overlay kept: another caller still uses it", {
           callers: this.#callers.size,
@@ -158,10 +182,18 @@ export class GlobalOverlay {
     });
   }
 
+  #forgetClosed(): void {
+    for (const caller of this.#callers) if (caller.closed) this.#callers.delete(caller);
+  }
+
   /** Takes the device down whoever asked for it. The caller holds the lock `global`. */
   async remove(): Promise<void> {
-    const { store, backend, log } = this.#context;
     this.#callers.clear();
+    await this.#takeDown();
+  }
+
+  async #takeDown(): Promise<void> {
+    const { store, backend, log } = this.#context;
     const device = store.settings.globalDevice;
     if (!device) return;
     store.record("teardown_global_overlay: intent", (write) => {
@@ -172,6 +204,19 @@ export class GlobalOverlay {
     this.#reader.invalidate(device.interface);
     this.#context.problems.delete("global");
     log.info("global overlay is down", { interface: device.interface });
+  }
+
+  /** Takes down a device whose set-up or teardown broke off. One that is being worked on is none. */
+  async settle(): Promise<void> {
+    const { store, locks, log } = this.#context;
+    const keys = { global: "write" } as const;
+    if (!locks.isFree(keys)) return;
+    await locks.run(keys, async () => {
+      const device = store.settings.globalDevice;
+      if (!device || device.phase === "ready") return;
+      log.info("settling what was interrupted", { object: "global" });
+      await this.#takeDown();
+    });
   }
 
   /** Brings the recorded device back to what it has to be. The caller holds the lock `global`. */

@@ -1,14 +1,14 @@
 /** Guests (virtual machines) that run WireGuard themselves: they get a configuration instead of a link. */
 
-import { NotFoundError, PreconditionError } from "../errors.ts";
+import { describeError, NotFoundError, PreconditionError } from "../errors.ts";
 import { formatIp, parseIp } from "../ip/address.ts";
-import { hostPrefix, parsePrefix } from "../ip/prefix.ts";
+import { hostPrefix, parsePrefix, prefixEquals } from "../ip/prefix.ts";
 import { DEFAULT_WG_PORT } from "../ipam/port_allocator.ts";
-import { routeChanges } from "../network/routes.ts";
 import { checkDnsName, checkHandleId, checkServiceName } from "../network/validate.ts";
 import type { AttachReply, AttachRequest } from "../service.ts";
-import type { GuestRecord, LeaseRecord } from "../state/records.ts";
+import type { GuestRecord } from "../state/records.ts";
 import { decodeKey } from "../wireguard/keys.ts";
+import { servicePoolName } from "./address_book.ts";
 import { type EngineContext, newKeyRecord } from "./context.ts";
 import {
   type DeviceIdentity,
@@ -53,17 +53,25 @@ export class Guests {
         );
       }
       const device = requireDevice(this.#context, { scope: "global" });
+      // Before anything is done: without a way out of this host there is nothing to tell the guest.
+      const host = await this.#hostAddress();
       const present = store.guests.get(id);
-      const guest = present?.phase === "ready" ? present : await this.#attachNew(id, request, device);
-      return await this.#config(guest, request, device);
+      if (present && present.phase !== "ready") await this.release(present);
+      const guest = store.guests.get(id) ?? await this.#attachNew(id, request, device);
+      return this.#config(guest, request, { host, device });
     });
+  }
+
+  async #hostAddress(): Promise<string> {
+    const { ip } = await this.#context.backend.egress();
+    return ip.family === 6 ? `[${formatIp(ip)}]` : formatIp(ip);
   }
 
   async #attachNew(id: string, request: AttachRequest, device: DeviceIdentity): Promise<GuestRecord> {
     const { store, addresses } = this.#context;
     const owner = guestHandle(id);
-    const service = store.services.get(request.service);
-    const lease = service ? addresses.allocateService(service.name, owner) : addresses.allocateNode(owner);
+    const isReady = store.services.get(request.service)?.phase === "ready";
+    const lease = isReady ? addresses.allocateService(request.service, owner) : addresses.allocateNode(owner);
     const guest: GuestRecord = {
       id,
       service: request.service,
@@ -72,27 +80,46 @@ export class Guests {
       phase: "pending",
     };
     try {
-      await this.#changeDevice(device, () =>
-        store.record("attach_container guest: intent", (write) => {
-          write.putGuest(guest);
-          write.putLease(lease);
-        }), { set: guest });
+      store.record("attach_container guest: intent", (write) => {
+        write.putGuest(guest);
+        write.putLease(lease);
+      });
+    } catch (error) {
+      addresses.release(lease);
+      throw error;
+    }
+    try {
+      await this.#addPeer(device, guest);
       const ready: GuestRecord = { ...guest, phase: "ready" };
       await store.commit("attach_container guest: done", (write) => write.putGuest(ready));
       return ready;
     } catch (error) {
-      await this.#forget(guest, [lease], "attach_container guest: undone");
+      await this.#undo(guest, error);
       throw error;
     }
   }
 
-  async #config(guest: GuestRecord, request: AttachRequest, device: DeviceIdentity): Promise<AttachReply> {
-    const { store, backend } = this.#context;
+  /** Undo of a failed attach; one that fails too leaves the record open, and the regular pass tries again. */
+  async #undo(guest: GuestRecord, cause: unknown): Promise<void> {
+    const { problems, log } = this.#context;
+    const object = guestHandle(guest.id);
+    try {
+      await this.release(guest);
+    } catch (err) {
+      problems.set(object, `${describeError(cause)}; and undoing it failed: ${describeError(err)}`);
+      log.error("cannot undo a failed attach", { object, err });
+    }
+  }
+
+  #config(
+    guest: GuestRecord,
+    request: AttachRequest,
+    { host, device }: { host: string; device: DeviceIdentity },
+  ): AttachReply {
+    const { store } = this.#context;
     const defaults = store.settings.dnsDefaults ?? {};
     const dnsServer = request.dnsServer ?? defaults.server;
     const dnsDomain = request.dnsDomain ?? defaults.domain;
-    const egress = await backend.egress();
-    const host = egress.ip.family === 6 ? `[${formatIp(egress.ip)}]` : formatIp(egress.ip);
     const { clusterCidr } = store.settings.globalSettings!;
     return {
       kind: "guest_config",
@@ -120,51 +147,71 @@ export class Guests {
     });
   }
 
-  /** Removes a guest's peer, record and address. The caller holds the locks of the guest and `global`. */
-  async release(guest: GuestRecord): Promise<void> {
-    const { store } = this.#context;
-    const intent = (): void =>
-      store.record(
-        "detach_container guest: intent",
-        (write) => write.putGuest({ ...guest, phase: "removing" }),
-      );
-    const device = findDevice(this.#context, "");
-    if (device) await this.#changeDevice(device, intent, { remove: guest });
-    const leases = [...store.leases.values()].filter((lease) => lease.owner === guestHandle(guest.id));
-    await this.#forget(guest, leases, "detach_container guest: done");
+  /** Guests with an address of the service's subnet. */
+  of(service: string): GuestRecord[] {
+    const { guests, leases } = this.#context.store;
+    return [...guests.values()].filter((g) => leases.get(g.overlayIp)?.pool === servicePoolName(service));
   }
 
-  async #forget(guest: GuestRecord, leases: readonly LeaseRecord[], label: string): Promise<void> {
-    await this.#context.store.commit(label, (write) => {
+  /** Releases a guest whose attach or detach broke off. One that is being worked on is none. */
+  async settle(id: string): Promise<void> {
+    const { locks, store, log } = this.#context;
+    const keys = { [guestHandle(id)]: "write", global: "write" } as const;
+    if (!locks.isFree(keys)) return;
+    await locks.run(keys, async () => {
+      const guest = store.guests.get(id);
+      if (!guest || guest.phase === "ready") return;
+      log.info("settling what was interrupted", { object: guestHandle(id) });
+      await this.release(guest);
+    });
+  }
+
+  /** Removes a guest's peer, record and address. The caller holds the lock `global`, as all that touch guests do. */
+  async release(guest: GuestRecord): Promise<void> {
+    const { store, addresses, problems } = this.#context;
+    store.record(
+      "detach_container guest: intent",
+      (write) => write.putGuest({ ...guest, phase: "removing" }),
+    );
+    const device = findDevice(this.#context, "");
+    if (device) await this.#removePeer(device, guest);
+    const leases = [...store.leases.values()].filter((lease) => lease.owner === guestHandle(guest.id));
+    await store.commit("detach_container guest: done", (write) => {
       write.deleteGuest(guest.id);
       for (const lease of leases) write.deleteLease(lease.ip);
     });
-    for (const lease of leases) this.#context.addresses.release(lease);
+    for (const lease of leases) addresses.release(lease);
+    problems.delete(guestHandle(guest.id));
   }
 
-  async #changeDevice(
-    device: DeviceIdentity,
-    intend: () => void,
-    { set, remove }: { set?: GuestRecord; remove?: GuestRecord },
-  ): Promise<void> {
-    const before = wantedRoutes(this.#context, device);
-    intend();
-    const after = wantedRoutes(this.#context, device);
+  async #addPeer(device: DeviceIdentity, guest: GuestRecord): Promise<void> {
+    const host = hostPrefix(parseIp(guest.overlayIp)!);
+    const isRouted = wantedRoutes(this.#context, device).some((route) => prefixEquals(route, host));
     try {
       await this.#context.backend.changeDevice(device.interface, {
-        set: set
-          ? [{
-            publicKey: decodeKey(set.publicKey),
-            allowedIps: [hostPrefix(parseIp(set.overlayIp)!)],
-            keepaliveSeconds: 0,
-          }]
-          : [],
-        remove: remove ? [decodeKey(remove.publicKey)] : [],
-        ...routeChanges(before, after),
+        set: [{ publicKey: decodeKey(guest.publicKey), allowedIps: [host], keepaliveSeconds: 0 }],
+        remove: [],
+        addRoutes: isRouted ? [host] : [],
+        removeRoutes: [],
+      });
+    } finally {
+      this.#reader.invalidate(device.interface);
+    }
+  }
+
+  async #removePeer(device: DeviceIdentity, guest: GuestRecord): Promise<void> {
+    const host = hostPrefix(parseIp(guest.overlayIp)!);
+    const isRouted = wantedRoutes(this.#context, device).some((route) => prefixEquals(route, host));
+    try {
+      await this.#context.backend.changeDevice(device.interface, {
+        set: [],
+        remove: [decodeKey(guest.publicKey)],
+        addRoutes: [],
+        removeRoutes: isRouted ? [] : [host],
       });
     } catch (error) {
       // A device that is gone has no peer left to remove.
-      if (!(remove && error instanceof NotFoundError)) throw error;
+      if (!(error instanceof NotFoundError)) throw error;
     } finally {
       this.#reader.invalidate(device.interface);
     }

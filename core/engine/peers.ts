@@ -1,7 +1,7 @@
 /** Peers and their allowed IPs, on the global device and on those of dedicated services. */
 
 import type { DevicePeer } from "../backend/backend.ts";
-import { InvalidConfigError, NotFoundError } from "../errors.ts";
+import { describeError, InvalidConfigError, NotFoundError } from "../errors.ts";
 import { parsePrefix, prefixEquals } from "../ip/prefix.ts";
 import { formatPrefix } from "../ip/prefix.ts";
 import { parseCidr, parsePeerEndpoint, parsePeerSpec } from "../network/peer_spec.ts";
@@ -13,6 +13,7 @@ import { decodeKey } from "../wireguard/keys.ts";
 import type { EngineContext } from "./context.ts";
 import {
   type DeviceIdentity,
+  deviceObject,
   type DeviceReader,
   peersOf,
   requireDevice,
@@ -111,7 +112,7 @@ export class Peers {
   }
 
   async #apply(device: DeviceIdentity, change: PeerChange): Promise<void> {
-    const { store, backend } = this.#context;
+    const { store, backend, problems } = this.#context;
     const touched = [...change.puts, ...change.deletes ?? []];
     const before = touched.map((peer) => store.peers.get(peerKey(peer.service, peer.publicKey)));
     const routesBefore = wantedRoutes(this.#context, device);
@@ -126,6 +127,8 @@ export class Peers {
         ...routeChanges(routesBefore, wantedRoutes(this.#context, device)),
       });
     } catch (error) {
+      // Whatever it has done of it: the next pass compares the whole device with what is recorded.
+      problems.set(deviceObject(device), describeError(error));
       store.record(`${change.label}: undone`, (write) => putBack(write, touched, before));
       throw error;
     } finally {

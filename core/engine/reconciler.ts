@@ -3,12 +3,13 @@
  * whenever a link of ours changes behind our back, and on a timer.
  */
 
-import { setImmediate } from "node:timers";
 import type { InventoryEntry } from "../backend/backend.ts";
 import { describeError } from "../errors.ts";
 import { parsePrefix } from "../ip/prefix.ts";
 import { type DesiredState, planRepair, type RepairAction } from "../network/reconcile.ts";
 import type { AttachmentRecord } from "../state/records.ts";
+import type { StateStore } from "../state/state_store.ts";
+import { pollInput } from "../turnstile.ts";
 import type { Attachments } from "./attachments.ts";
 import { type EngineContext, isTagOf, TAG_PREFIX } from "./context.ts";
 import { findDevice } from "./devices.ts";
@@ -20,8 +21,8 @@ import { gatewayPrefix, type ServiceOverlays } from "./service_overlays.ts";
 const SETTLE_MS = 200;
 /** Full passes while nothing seems to happen. */
 const PASS_INTERVAL_MS = 30_000;
-/** Containers looked at in /proc in one go, between which other work has its turn. */
-const LOOK_SLICE = 32;
+/** Containers looked at or released together, between which other work has its turn. */
+const SLICE = 32;
 /** A thing that belongs to nothing is removed when seen by two passes at least this far apart. */
 const ORPHAN_AGE_MS = 30_000;
 
@@ -41,8 +42,10 @@ export class Reconciler {
   readonly #orphans = new Map<string, number>();
   /** End of the queue of passes. */
   #passes: Promise<void> = Promise.resolve();
+  /** A pass is waited for that will see whatever changed until it begins. */
   #repairIsDue = false;
-  #cancelTimer = (): void => {};
+  #cancelFull = (): void => {};
+  #cancelRepair = (): void => {};
   #stopWatching = (): void => {};
   #stopped = false;
 
@@ -81,7 +84,8 @@ export class Reconciler {
   /** Ends watching; resolves when no pass runs any more. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#cancelTimer();
+    this.#cancelFull();
+    this.#cancelRepair();
     this.#stopWatching();
     await this.#passes;
   }
@@ -90,15 +94,12 @@ export class Reconciler {
   #scheduleRepair(): void {
     if (this.#stopped || this.#repairIsDue) return;
     this.#repairIsDue = true;
-    this.#context.clock.after(SETTLE_MS, () => {
-      this.#repairIsDue = false;
-      if (!this.#stopped) void this.#enqueue({ lookForDead: false });
-    });
+    this.#cancelRepair = this.#context.clock.after(SETTLE_MS, () => void this.#enqueue({ isFull: false }));
   }
 
   #scheduleFull(): void {
     if (this.#stopped) return;
-    this.#cancelTimer = this.#context.clock.after(
+    this.#cancelFull = this.#context.clock.after(
       PASS_INTERVAL_MS,
       () => void this.pass().then(() => this.#scheduleFull()),
     );
@@ -106,22 +107,25 @@ export class Reconciler {
 
   /** A full pass over everything, after those that run; resolves when it is done. */
   pass(): Promise<void> {
-    return this.#enqueue({ lookForDead: true });
+    return this.#enqueue({ isFull: true });
   }
 
-  #enqueue(options: { readonly lookForDead: boolean }): Promise<void> {
+  #enqueue(options: { readonly isFull: boolean }): Promise<void> {
     return this.#passes = this.#passes.then(() => this.#runPass(options));
   }
 
-  async #runPass({ lookForDead }: { readonly lookForDead: boolean }): Promise<void> {
+  async #runPass({ isFull }: { readonly isFull: boolean }): Promise<void> {
+    if (!isFull) this.#repairIsDue = false;
+    if (this.#stopped) return;
     try {
-      const dead = lookForDead ? await this.#deadAttachments() : new Set<string>();
+      if (isFull) await this.#settle();
+      const dead = isFull ? await this.#deadAttachments() : new Set<string>();
       // The inventory first: what is recorded after it was taken cannot be mistaken for missing or orphaned.
       const before = this.#busyTags();
       const inventory = await this.#context.backend.inventory();
       const desired = this.#desired({ dead, busyTags: new Set([...before, ...this.#busyTags()]) });
-      const actions = planRepair(desired, inventory);
-      await this.#execute(this.#ripe(actions));
+      const actions = this.#ripe(planRepair(desired, inventory));
+      await this.#execute(isFull ? [...actions, ...this.#retries(actions)] : actions);
     } catch (err) {
       this.#context.log.error("repair pass failed", { err });
     }
@@ -129,13 +133,16 @@ export class Reconciler {
 
   /** Handles of attachments whose container is gone, looked up a slice at a time. */
   async #deadAttachments(): Promise<Set<string>> {
-    const { store, backend } = this.#context;
+    const { store, backend, log } = this.#context;
     const dead = new Set<string>();
-    let looked = 0;
-    for (const { handle, netns, phase } of [...store.attachments.values()]) {
-      if (phase === "ready" && !await backend.isAlive(netns)) dead.add(handle);
-      if (++looked % LOOK_SLICE === 0) await new Promise<void>((resolve) => setImmediate(resolve));
-    }
+    await inSlices([...store.attachments.values()], async ({ handle, netns, phase }) => {
+      try {
+        if (phase === "ready" && !await backend.isAlive(netns)) dead.add(handle);
+      } catch (err) {
+        // One that may not be looked at is left as it is; it must not keep the others from being mended.
+        log.warn("cannot tell whether a container lives", { handle, err });
+      }
+    });
     return dead;
   }
 
@@ -155,15 +162,39 @@ export class Reconciler {
     return ripe;
   }
 
+  /**
+   * Another try at ready objects with trouble that an inventory does not show, such as peers. Trouble with what
+   * is no more is forgotten.
+   */
+  #retries(planned: readonly RepairAction[]): RepairAction[] {
+    const { problems, store } = this.#context;
+    const inHand = new Set(planned.map(objectOf));
+    const retries: RepairAction[] = [];
+    for (const object of problems.keys()) {
+      if (inHand.has(object)) continue;
+      const found = retriesOf(object, store);
+      if (found) retries.push(...found);
+      else problems.delete(object);
+    }
+    return retries;
+  }
+
   async #execute(actions: readonly RepairAction[]): Promise<void> {
-    for (const action of actions) {
-      try {
-        await this.#run(action);
-      } catch (err) {
-        const id = objectOf(action);
-        this.#context.problems.set(id, describeError(err));
-        this.#context.log.error("cannot repair", { object: id, action: action.kind, err });
-      }
+    const isRelease = (action: RepairAction): boolean => action.kind === "release";
+    await inSlices(actions.filter(isRelease), (action) => this.#attempt(action));
+    for (const action of actions.filter((action) => !isRelease(action))) {
+      await this.#attempt(action);
+      await pollInput();
+    }
+  }
+
+  async #attempt(action: RepairAction): Promise<void> {
+    try {
+      await this.#run(action);
+    } catch (err) {
+      const id = objectOf(action);
+      this.#context.problems.set(id, describeError(err));
+      this.#context.log.error("cannot repair", { object: id, action: action.kind, err });
     }
   }
 
@@ -178,9 +209,10 @@ export class Reconciler {
           ? locks.run({ global: "write" }, () => this.#repairGlobal())
           : this.#repairService(action.service, action.kind);
       case "release":
+        return this.#parts.attachments.mend(action.handle, "release");
       case "mend":
       case "reattach":
-        return this.#repairAttachment(action.handle, action.kind);
+        return this.#parts.attachments.mend(action.handle, "repair");
       case "remove":
         log.warn("removing a link of ours that belongs to nothing", {
           link: action.entry.name,
@@ -206,46 +238,33 @@ export class Reconciler {
     });
   }
 
-  async #repairAttachment(handle: string, what: "release" | "mend" | "reattach"): Promise<void> {
-    const { locks, store, backend } = this.#context;
-    await locks.run({ [handle]: "write" }, async () => {
-      const record = store.attachments.get(handle);
-      if (record?.phase !== "ready") return;
-      if (what !== "release") return await this.#parts.attachments.repair(record);
-      if (!await backend.isAlive(record.netns)) await this.#parts.attachments.release(record);
-    });
-  }
-
-  /** Completes removals and undoes set-ups that were not answered. */
+  /**
+   * Completes removals and undoes set-ups that nobody works on any more: what a dead process left, or what failed
+   * and could not be undone at once.
+   */
   async #settle(): Promise<void> {
-    const { store, log } = this.#context;
+    const { store, log, problems } = this.#context;
     const open = <T extends { phase: string }>(records: Iterable<T>): T[] =>
       [...records].filter((record) => record.phase !== "ready");
-    const steps: [string, () => Promise<void>][] = [
-      ...open(store.attachments.values()).map((a): [string, () => Promise<void>] => [
-        a.handle,
-        () => this.#parts.attachments.release(a),
-      ]),
-      ...open(store.guests.values()).map((g): [string, () => Promise<void>] => [
-        guestHandle(g.id),
-        () => this.#parts.guests.release(g),
-      ]),
-      ...open(store.services.values()).map((s): [string, () => Promise<void>] => [
-        `service:${s.name}`,
-        () => this.#parts.services.settle(s),
-      ]),
-    ];
-    const device = store.settings.globalDevice;
-    if (device && device.phase !== "ready") steps.push(["global", () => this.#parts.global.remove()]);
-    for (const [object, step] of steps) {
-      log.info("settling what was interrupted", { object });
+    const settle = async (object: string, step: () => Promise<void>): Promise<void> => {
       try {
         await step();
       } catch (err) {
-        this.#context.problems.set(object, describeError(err));
+        problems.set(object, describeError(err));
         log.error("cannot settle", { object, err });
       }
+    };
+    const { attachments, guests, services, global } = this.#parts;
+    await inSlices(
+      open(store.attachments.values()),
+      ({ handle }) => settle(handle, () => attachments.settle(handle)),
+    );
+    for (const { id } of open(store.guests.values())) await settle(guestHandle(id), () => guests.settle(id));
+    for (const { name } of open(store.services.values())) {
+      await settle(`service:${name}`, () => services.settle(name));
     }
+    const device = store.settings.globalDevice;
+    if (device && device.phase !== "ready") await settle("global", () => global.settle());
   }
 
   #desired(
@@ -295,6 +314,14 @@ export class Reconciler {
   }
 }
 
+/** Does the work for all items, a slice at a time: links that go together go in one deletion. */
+async function inSlices<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  for (let i = 0; i < items.length; i += SLICE) {
+    await Promise.all(items.slice(i, i + SLICE).map(work));
+    await pollInput();
+  }
+}
+
 function desiredAttachment(
   record: AttachmentRecord,
   alive: boolean,
@@ -309,6 +336,28 @@ function desiredAttachment(
       ...(uplink.kind === "bridge" ? { bridge: uplink.bridge } : {}),
     })),
   };
+}
+
+/** What to try again for an object; nothing for one that is open, `undefined` for one that is not there. */
+function retriesOf(
+  object: string,
+  { settings, services, attachments, guests }: StateStore,
+): RepairAction[] | undefined {
+  const why = "there was trouble before";
+  if (object === "global") {
+    if (!settings.globalDevice) return undefined;
+    return settings.globalDevice.phase === "ready" ? [{ kind: "device", service: "", why }] : [];
+  }
+  const [kind, id] = [object.slice(0, object.indexOf(":")), object.slice(object.indexOf(":") + 1)];
+  if (kind === "guest") return guests.get(id)?.phase === "ready" || !guests.has(id) ? undefined : [];
+  if (kind === "service") {
+    const service = services.get(id);
+    if (service?.phase !== "ready") return service && [];
+    const network: RepairAction = { kind: "network", service: id, why };
+    return service.dedicated ? [network, { kind: "device", service: id, why }] : [network];
+  }
+  const attachment = attachments.get(object);
+  return attachment && (attachment.phase === "ready" ? [{ kind: "mend", handle: object, why }] : []);
 }
 
 function orphanKey(entry: InventoryEntry): string {

@@ -23,6 +23,7 @@ import type { Attachments } from "./attachments.ts";
 import { type EngineContext, newKeyRecord, ownerTag, toKeyRecord } from "./context.ts";
 import { type DeviceReader, deviceSpec, findDevice, peersOf } from "./devices.ts";
 import { overlayMtu } from "./global_overlay.ts";
+import type { Guests } from "./guests.ts";
 
 /** Naming scope before the first global set-up. */
 const NO_SCOPE = { deployment: "", instanceId: "" };
@@ -37,16 +38,18 @@ export class ServiceOverlays {
   readonly #context: EngineContext;
   readonly #reader: DeviceReader;
   readonly #attachments: Attachments;
+  readonly #guests: Guests;
   readonly #ports: DedicatedPortAllocator;
 
   /** @param parts `marker`: as read at start, for the ports in use. */
   constructor(
     context: EngineContext,
-    parts: { reader: DeviceReader; attachments: Attachments; marker: Marker },
+    parts: { reader: DeviceReader; attachments: Attachments; guests: Guests; marker: Marker },
   ) {
     this.#context = context;
     this.#reader = parts.reader;
     this.#attachments = parts.attachments;
+    this.#guests = parts.guests;
     this.#ports = new DedicatedPortAllocator();
     for (const port of dedicatedPorts(parts.marker)) this.#ports.reserve(port);
     for (const service of context.store.services.values()) {
@@ -57,24 +60,41 @@ export class ServiceOverlays {
   /** Makes the service's network, or brings the one that is there to the wanted mode; may be repeated. */
   setup(service: string, mode: OverlayMode): Promise<ServiceOverlayReply> {
     checkServiceName(service);
-    return this.#context.locks.run({ global: "read", [`service:${service}`]: "write" }, async () => {
-      const present = this.#context.store.services.get(service);
-      let record = present ?? await this.#create(service);
-      if (present) await this.#context.backend.ensureServiceNetwork(networkSpec(present));
-      const isDedicated = mode === "dedicated" || (mode === "auto" && present?.dedicated !== undefined);
-      try {
-        if (isDedicated) record = await this.#ensureDedicated(record);
-        else if (record.dedicated) record = await this.#dropDedicated(record, { forgetIdentity: true });
-      } catch (error) {
-        if (!present) await this.#remove(record, { forgetIdentity: false });
-        throw error;
-      }
-      if (record.phase !== "ready") record = await this.#put("done", { ...record, phase: "ready" });
+    return this.#locked(service, { global: "read" }, async () => {
+      const { store, backend, problems } = this.#context;
+      // What an earlier set-up or teardown left open goes first.
+      const leftover = store.services.get(service);
+      if (leftover && leftover.phase !== "ready") await this.#removeLeftover(leftover);
+      const present = store.services.get(service);
+      if (present) await backend.ensureServiceNetwork(networkSpec(present));
+      const record = present ? await this.#bringTo(mode, present) : await this.#create(service, mode);
+      problems.delete(`service:${service}`);
       return toReply(record);
     });
   }
 
-  async #create(service: string): Promise<ServiceRecord> {
+  /**
+   * Runs work with the service's lock, and with that of the global device if guests have addresses of the service:
+   * they are peers of that device and go with the service.
+   */
+  async #locked<T>(
+    service: string,
+    keys: { readonly global?: "read" },
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const hasGuests = (): boolean => this.#guests.of(service).length > 0;
+    for (;;) {
+      const withGuests = hasGuests();
+      const all = { ...keys, ...(withGuests ? { global: "write" } as const : {}) };
+      const done = await this.#context.locks.run({ ...all, [`service:${service}`]: "write" }, async () => {
+        // No guest can come while the service's lock is held, but one may have come while it was waited for.
+        return withGuests || !hasGuests() ? { result: await work() } : undefined;
+      });
+      if (done) return done.result;
+    }
+  }
+
+  async #create(service: string, mode: OverlayMode): Promise<ServiceRecord> {
     const { store, backend, addresses, log } = this.#context;
     const record = await this.#newRecord(service);
     try {
@@ -86,12 +106,39 @@ export class ServiceOverlays {
     addresses.addService(record);
     try {
       await backend.ensureServiceNetwork(networkSpec(record));
+      const complete = mode === "dedicated" ? await this.#ensureDedicated(record) : record;
+      const ready = await this.#put("done", { ...complete, phase: "ready" });
+      log.info("service network is up", { service, bridge: record.bridge, subnet: record.subnet });
+      return ready;
     } catch (error) {
-      await this.#remove(record, { forgetIdentity: false });
+      await this.#undo(service, error);
       throw error;
     }
-    log.info("service network is up", { service, bridge: record.bridge, subnet: record.subnet });
-    return record;
+  }
+
+  /** Undo of a failed set-up; one that fails too leaves the record open, and the regular pass tries again. */
+  async #undo(service: string, cause: unknown): Promise<void> {
+    const { store, problems, log } = this.#context;
+    const object = `service:${service}`;
+    try {
+      await this.#remove(store.services.get(service)!, { forgetIdentity: false });
+    } catch (err) {
+      problems.set(object, `${describeError(cause)}; and undoing it failed: ${describeError(err)}`);
+      log.error("cannot undo a failed set-up", { object, err });
+    }
+  }
+
+  async #bringTo(mode: OverlayMode, present: ServiceRecord): Promise<ServiceRecord> {
+    const isDedicated = mode === "dedicated" || (mode === "auto" && present.dedicated !== undefined);
+    if (isDedicated) return await this.#ensureDedicated(present);
+    if (!present.dedicated) return present;
+    try {
+      return await this.#dropDedicated(present, { forgetIdentity: true });
+    } catch (error) {
+      // It is recorded as dedicated still; the next pass looks what is left of it.
+      this.#context.problems.set(`service:${present.name}`, describeError(error));
+      throw error;
+    }
   }
 
   async #newRecord(service: string): Promise<ServiceRecord> {
@@ -133,23 +180,41 @@ export class ServiceOverlays {
   }
 
   async #ensureDedicated(record: ServiceRecord): Promise<ServiceRecord> {
-    const { store, backend, marker, log } = this.#context;
-    const isNew = record.dedicated === undefined;
-    const dedicated = record.dedicated ?? await this.#newDedicated(record);
-    const next = { ...record, dedicated };
-    if (isNew) store.record("setup_service_overlay: dedicated intent", (write) => write.putService(next));
-    try {
+    const { store, backend, log } = this.#context;
+    if (record.dedicated) {
       await backend.ensureDevice(deviceSpec(this.#context, findDevice(this.#context, record.name)!));
+      return record;
+    }
+    const dedicated = await this.#newDedicated(record);
+    const next = { ...record, dedicated };
+    try {
+      store.record("setup_service_overlay: dedicated intent", (write) => write.putService(next));
     } catch (error) {
-      if (isNew) await this.#dropDedicated(next, { forgetIdentity: false });
+      this.#ports.release(dedicated.port);
       throw error;
     }
-    if (isNew) {
+    try {
+      await backend.ensureDevice(deviceSpec(this.#context, findDevice(this.#context, record.name)!));
       await this.#put("dedicated device", next);
-      await marker.upsert(toMarkerEntry(next));
-      log.info("dedicated WireGuard device is up", { service: record.name, interface: dedicated.interface });
+    } catch (error) {
+      await this.#undoDedicated(next, error);
+      throw error;
     }
+    await this.#context.marker.upsert(toMarkerEntry(next));
+    log.info("dedicated WireGuard device is up", { service: record.name, interface: dedicated.interface });
     return next;
+  }
+
+  /** Undo of a failed change to dedicated; one that fails too leaves it so recorded, and the next pass makes it so. */
+  async #undoDedicated(record: ServiceRecord, cause: unknown): Promise<void> {
+    const { problems, log } = this.#context;
+    const object = `service:${record.name}`;
+    try {
+      await this.#dropDedicated(record, { forgetIdentity: false });
+    } catch (err) {
+      problems.set(object, `${describeError(cause)}; and undoing it failed: ${describeError(err)}`);
+      log.error("cannot undo a failed set-up", { object, err });
+    }
   }
 
   /** Port, keys and name of the marker's entry if all four are there, else fresh ones (daemon.md 8). */
@@ -173,26 +238,33 @@ export class ServiceOverlays {
 
   /** Lowest port of the band that nobody on this host holds, the live global port among them (W16). */
   async #freePort(): Promise<number> {
-    const { backend, store } = this.#context;
+    const { backend, store, log } = this.#context;
     const busy = new Set<number>();
-    try {
-      for (;;) {
-        const live = store.settings.globalDevice?.listenPort;
-        const port = this.#ports.allocate((candidate) => candidate !== live && !busy.has(candidate));
-        if (await backend.isUdpPortFree(port)) return port;
-        this.#ports.release(port);
-        busy.add(port);
+    for (;;) {
+      const live = store.settings.globalDevice?.listenPort;
+      const port = this.#ports.allocate((candidate) => candidate !== live && !busy.has(candidate));
+      let isFree = false;
+      try {
+        isFree = await backend.isUdpPortFree(port);
+      } finally {
+        if (!isFree) this.#ports.release(port);
       }
-    } catch (error) {
-      this.#context.log.warn("no free port for a dedicated device", { busy: busy.size });
-      throw error;
+      if (isFree) return port;
+      busy.add(port);
+      log.debug("port of a dedicated device is taken by something else", { port });
     }
   }
 
+  /** Takes the device away, and its peers with it: they were those of this device. */
   async #dropDedicated(record: ServiceRecord, how: RemovalOptions): Promise<ServiceRecord> {
     const { dedicated: _, ...shared } = record;
     await this.#removeDevice(record, how);
-    return await this.#put("dedicated removed", shared);
+    await this.#context.store.commit("setup_service_overlay: dedicated removed", (write) => {
+      for (const peer of peersOf(this.#context, record.name)) write.deletePeer(peer.service, peer.publicKey);
+      write.putService(shared);
+    });
+    await this.#freePortOf(record);
+    return shared;
   }
 
   async #removeDevice(record: ServiceRecord, { forgetIdentity }: RemovalOptions): Promise<void> {
@@ -200,8 +272,14 @@ export class ServiceOverlays {
     if (!device || !record.dedicated) return;
     await this.#context.backend.removeDevice(device.interface, device.tag);
     if (forgetIdentity) await this.#context.marker.remove(serviceOwner(record.name));
-    this.#ports.release(record.dedicated.port);
     this.#reader.invalidate(device.interface);
+  }
+
+  /** Gives a port back once no record has it, unless the marker keeps it for when the service comes again. */
+  async #freePortOf({ name, dedicated }: ServiceRecord): Promise<void> {
+    if (!dedicated) return;
+    const kept = dedicatedIdentity(await this.#context.marker.load(), name);
+    if (kept?.port !== dedicated.port) this.#ports.release(dedicated.port);
   }
 
   async #put(label: string, record: ServiceRecord): Promise<ServiceRecord> {
@@ -211,14 +289,26 @@ export class ServiceOverlays {
 
   /** Takes the service's network down, its containers' interfaces included; an unknown name is success. */
   teardown(service: string): Promise<void> {
-    return this.#context.locks.run({ [`service:${service}`]: "write" }, async () => {
+    return this.#locked(service, {}, async () => {
       const record = this.#context.store.services.get(service);
       if (record) await this.#remove(record, { forgetIdentity: true });
     });
   }
 
-  /** Finishes what a dead process was removing and undoes what it was making. */
-  async settle(record: ServiceRecord): Promise<void> {
+  /** Takes down a service whose set-up or teardown broke off. One that is being worked on is none. */
+  async settle(service: string): Promise<void> {
+    const { locks, store, log } = this.#context;
+    if (!locks.isFree({ [`service:${service}`]: "write" })) return;
+    await this.#locked(service, {}, async () => {
+      const record = store.services.get(service);
+      if (!record || record.phase === "ready") return;
+      log.info("settling what was interrupted", { object: `service:${service}` });
+      await this.#removeLeftover(record);
+    });
+  }
+
+  /** An undone set-up keeps the service's identity, a teardown does not. */
+  async #removeLeftover(record: ServiceRecord): Promise<void> {
     await this.#remove(record, { forgetIdentity: record.phase === "removing" });
   }
 
@@ -236,6 +326,7 @@ export class ServiceOverlays {
       }
     };
     await attempt(() => this.#attachments.releaseAll(record.name));
+    for (const guest of this.#guests.of(record.name)) await attempt(() => this.#guests.release(guest));
     await attempt(() => this.#removeDevice(record, how));
     await attempt(() => backend.removeServiceNetwork(record.bridge, record.tag));
     if (errors.length > 0) {
@@ -250,6 +341,7 @@ export class ServiceOverlays {
       write.deleteService(record.name);
     });
     addresses.removeService(record);
+    await this.#freePortOf(record);
     this.#context.problems.delete(`service:${record.name}`);
     log.info("service network is down", { service: record.name, bridge: record.bridge });
   }

@@ -8,10 +8,15 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { NotFoundError } from "../../../core/errors.ts";
-import { formatIp } from "../../../core/ip/address.ts";
 import type { StateStore } from "../../../core/state/state_store.ts";
-import { encodeKey } from "../../../core/wireguard/keys.ts";
-import { EngineRig, freshPublicKey, globalRequest } from "../../support/engine_rig.ts";
+import {
+  audit,
+  hookedStore,
+  type Operation,
+  OPERATIONS,
+  withService,
+} from "../../support/engine_operations.ts";
+import { EngineRig } from "../../support/engine_rig.ts";
 
 /** Thrown where the process is dead; nothing of it may act afterwards. */
 class Crash extends Error {}
@@ -34,187 +39,6 @@ class Reaper {
   }
 }
 
-/** A store in which the process can die before or after a commit, and cannot commit once dead. */
-function mortalStore(store: StateStore, reaper: Reaper): StateStore {
-  return new Proxy(store, {
-    get(target, key): unknown {
-      const value: unknown = Reflect.get(target, key, target);
-      if (key === "record") {
-        return (label: string, change: Parameters<StateStore["record"]>[1]): void => {
-          reaper.point(`before ${label}`);
-          target.record(label, change);
-          reaper.point(`after ${label}`);
-        };
-      }
-      if (key === "commit") {
-        return async (label: string, change: Parameters<StateStore["commit"]>[1]): Promise<void> => {
-          reaper.point(`before commit ${label}`);
-          await target.commit(label, change);
-          reaper.point(`after commit ${label}`);
-        };
-      }
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
-}
-
-interface Operation {
-  readonly name: string;
-  /** Done and answered before the crash run begins. */
-  readonly prepare: (rig: EngineRig) => Promise<void>;
-  readonly run: (rig: EngineRig) => Promise<unknown>;
-  /** What has to hold after a restart when `run` was answered. */
-  readonly promised: (rig: EngineRig) => void | Promise<void>;
-}
-
-const PEER = freshPublicKey();
-const pid = (n: number): { platform: "linux_pid"; pid: number } => ({ platform: "linux_pid", pid: n });
-const none = async (): Promise<void> => {};
-
-async function withService(rig: EngineRig): Promise<void> {
-  await rig.engine.setupGlobalOverlay(globalRequest({ sliceCidr: "10.200.0.0/28" }), rig.context);
-  await rig.engine.setupServiceOverlay("web", "shared");
-  rig.host.spawn(100);
-  rig.host.spawn(200);
-  await rig.engine.attachContainer({ handle: pid(200), service: "web", joinGlobal: true });
-}
-
-async function withDedicated(rig: EngineRig): Promise<void> {
-  await withService(rig);
-  await rig.engine.setupServiceOverlay("db", "dedicated");
-}
-
-const OPERATIONS: readonly Operation[] = [
-  {
-    name: "setup_global_overlay",
-    prepare: none,
-    run: (rig) => rig.engine.setupGlobalOverlay(globalRequest(), rig.context),
-    promised: (rig) => assert(rig.host.links.get("zl-prod-42-g")?.up),
-  },
-  {
-    name: "teardown_global_overlay",
-    prepare: withService,
-    run: (rig) => rig.engine.teardownGlobalOverlay(rig.context),
-    promised: (rig) => assert(!rig.host.links.has("zl-prod-42-g")),
-  },
-  {
-    name: "setup_service_overlay shared",
-    prepare: none,
-    run: (rig) => rig.engine.setupServiceOverlay("web", "shared"),
-    promised: (rig) => assert(rig.host.links.get("zl---web-b")?.up),
-  },
-  {
-    name: "setup_service_overlay dedicated",
-    prepare: withService,
-    run: (rig) => rig.engine.setupServiceOverlay("db", "dedicated"),
-    promised: (rig) => assert([...rig.host.links.values()].some((link) => link.device?.listenPort === 51421)),
-  },
-  {
-    name: "setup_service_overlay to dedicated",
-    prepare: withService,
-    run: (rig) => rig.engine.setupServiceOverlay("web", "dedicated"),
-    promised: (rig) => assert([...rig.host.links.values()].some((link) => link.device?.listenPort === 51421)),
-  },
-  {
-    name: "teardown_service_overlay",
-    prepare: withDedicated,
-    run: async (rig) => {
-      await rig.engine.teardownServiceOverlay("db");
-      await rig.engine.teardownServiceOverlay("web");
-    },
-    promised: (rig) => assertEquals(rig.store.services.size, 0),
-  },
-  {
-    name: "attach_container",
-    prepare: withService,
-    run: (rig) => rig.engine.attachContainer({ handle: pid(100), service: "web", joinGlobal: true }),
-    promised: (rig) => {
-      assert(rig.host.processes.get(100)!.links.has("eth0"));
-      assert(rig.host.processes.get(100)!.links.has("eth1"));
-    },
-  },
-  {
-    name: "detach_container",
-    prepare: withService,
-    run: (rig) => rig.engine.detachContainer(pid(200)),
-    promised: (rig) => assertEquals(rig.host.processes.get(200)!.links.size, 0),
-  },
-  {
-    name: "attach_container guest",
-    prepare: withService,
-    run: (rig) =>
-      rig.engine.attachContainer({
-        handle: { platform: "guest_managed", id: "vm1" },
-        service: "web",
-        joinGlobal: false,
-      }),
-    promised: (rig) => assertEquals(rig.host.links.get("zl-prod-42-g")!.device!.peers.size, 1),
-  },
-  {
-    name: "add_peer",
-    prepare: withService,
-    run: (rig) =>
-      rig.engine.addPeer({
-        publicKey: PEER,
-        endpoint: "198.51.100.7:51420",
-        allowedIps: "10.200.0.17/32,10.201.1.0/24",
-        persistentKeepaliveSecs: 25,
-      }, { scope: "global" }),
-    promised: (rig) => assertEquals(peersOf(rig, "zl-prod-42-g"), [PEER]),
-  },
-  {
-    name: "remove_peer",
-    prepare: async (rig) => {
-      await withService(rig);
-      await OPERATIONS.find((operation) => operation.name === "add_peer")!.run(rig);
-    },
-    run: (rig) => rig.engine.removePeer(PEER, { scope: "global" }),
-    promised: (rig) => assertEquals(peersOf(rig, "zl-prod-42-g"), []),
-  },
-];
-
-function peersOf(rig: EngineRig, device: string): string[] {
-  return [...rig.host.links.get(device)!.device!.peers.values()].map((peer) => encodeKey(peer.publicKey));
-}
-
-/** Everything wrong with a node whose engine has recovered; empty when all is well. */
-function audit(rig: EngineRig): string[] {
-  const { store, host } = rig;
-  const wrong: string[] = [];
-  for (
-    const record of [...store.services.values(), ...store.attachments.values(), ...store.guests.values()]
-  ) {
-    if (record.phase !== "ready") wrong.push(`${JSON.stringify(record)} is still open`);
-  }
-  const known = new Set([
-    ...(store.settings.globalDevice ? [store.settings.globalDevice.interface] : []),
-    ...[...store.services.values()].flatMap((
-      s,
-    ) => [s.bridge, ...(s.dedicated ? [s.dedicated.interface] : [])]),
-    ...[...store.attachments.values()].flatMap((a) => a.links.map((link) => link.hostName)),
-  ]);
-  for (const name of host.links.keys()) if (!known.has(name)) wrong.push(`link ${name} leaked`);
-  for (const name of known) if (!host.links.get(name)?.up) wrong.push(`link ${name} is missing or down`);
-  const owners = new Set([
-    "node",
-    ...store.attachments.keys(),
-    ...[...store.guests.keys()].map((id) => `guest:${id}`),
-  ]);
-  for (const lease of store.leases.values()) {
-    if (!owners.has(lease.owner)) wrong.push(`lease ${lease.ip} of ${lease.owner} leaked`);
-    if (lease.pool !== "node" && !store.services.has(lease.pool.slice(8))) {
-      wrong.push(`lease ${lease.ip} has no pool`);
-    }
-  }
-  for (const process of host.processes.values()) {
-    for (const [name, link] of process.links) {
-      const lease = store.leases.get(formatIp(link.address.address));
-      if (lease?.owner !== `pid:${process.pid}`) wrong.push(`pid ${process.pid} ${name} has no lease`);
-    }
-  }
-  return wrong;
-}
-
 /** Runs one operation to the crash point; whether it was answered, and which point it was. */
 async function crashAt(
   operation: Operation,
@@ -226,7 +50,9 @@ async function crashAt(
   rig.store.close();
   const reaper = new Reaper(Infinity);
   let real: StateStore | undefined;
-  await rig.boot({ store: (store) => mortalStore(real = store, reaper) });
+  await rig.boot({
+    store: (store) => hookedStore(real = store, (label, when) => reaper.point(`${when} ${label}`)),
+  });
   const armed = new Reaper(killAt);
   Object.assign(reaper, { passed: 0, killAt, labels: armed.labels });
   rig.host.onEffect = (label, when) => reaper.point(`${when} ${label}`);
