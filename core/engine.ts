@@ -18,7 +18,7 @@ import { Peers } from "./engine/peers.ts";
 import { Reconciler } from "./engine/reconciler.ts";
 import { ServiceOverlays } from "./engine/service_overlays.ts";
 import { type ProcessFacts, readStatus } from "./engine/status.ts";
-import { InvalidConfigError, UnsupportedError } from "./errors.ts";
+import { InvalidConfigError, TeardownError, UnsupportedError } from "./errors.ts";
 import { formatIp, parseIp } from "./ip/address.ts";
 import { KeyedLock } from "./keyed_lock.ts";
 import type { Log } from "./log.ts";
@@ -135,8 +135,12 @@ export class OverlayEngine implements OverlayService {
   /** Removes everything this engine keeps in the kernel: containers' links, services, the global device. */
   async removeAll(): Promise<void> {
     await this.stop();
-    for (const service of [...this.#context.store.services.keys()]) await this.#services.teardown(service);
-    await this.#context.locks.run({ global: "write" }, () => this.#global.remove());
+    const { store, locks } = this.#context;
+    const errors: unknown[] = [];
+    const keep = (error: unknown): void => void errors.push(error);
+    for (const service of [...store.services.keys()]) await this.#services.teardown(service).catch(keep);
+    await locks.run({ global: "write" }, () => this.#global.remove()).catch(keep);
+    if (errors.length > 0) throw new TeardownError("cannot remove everything", errors);
   }
 
   /** Runs one repair pass now; resolves when it is done. */
@@ -190,7 +194,9 @@ export class OverlayEngine implements OverlayService {
 
   async allocateIp(service: string, _joinGlobal: boolean): Promise<string> {
     checkServiceName(service);
-    return await this.#context.locks.run({ [`service:${service}`]: "read" }, async () => {
+    // Nobody may build a pool or choose a subnet from the leases while one is not yet among them.
+    const keys = { global: "write", [`service:${service}`]: "read" } as const;
+    return await this.#context.locks.run(keys, async () => {
       const { store, addresses } = this.#context;
       const hasBridge = store.services.get(service)?.phase === "ready";
       const lease = hasBridge

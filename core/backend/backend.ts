@@ -131,6 +131,8 @@ export interface InventoryEntry {
   readonly master?: string;
   readonly mtuBytes: number;
   readonly addresses: readonly IpPrefix[];
+  /** Routes by this link that the backend has made. */
+  readonly routes: readonly IpPrefix[];
 }
 
 /** The way out of this host, for WireGuard's endpoint and MTU. */

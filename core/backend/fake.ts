@@ -194,6 +194,10 @@ export class FakeBackend implements NetworkBackend {
         this.host.effect(`enslave ${link.hostName}`, () => veth.master = uplink.bridge);
       }
       if (!veth.up) this.host.effect(`up ${link.hostName}`, () => veth.up = true);
+      const route = hostPrefix(link.address.address);
+      if (uplink.kind === "routed" && !veth.routes.some((have) => prefixEquals(have, route))) {
+        this.host.effect(`route ${link.hostName}`, () => veth.routes = [route]);
+      }
       return true;
     });
   }
@@ -216,6 +220,7 @@ export class FakeBackend implements NetworkBackend {
           ...(l.master === undefined ? {} : { master: l.master }),
           mtuBytes: l.mtuBytes,
           addresses: [...l.addresses],
+          routes: [...l.routes],
         }))
     );
   }

@@ -64,9 +64,10 @@ export class AddressBook {
     }
   }
 
-  /** Takes a given address of the node's pool; `undefined` when it is not free or not in the pool. */
+  /** Takes a given address of the node's pool; `undefined` when it is not free, not in it, or a local service's. */
   allocateNodeSpecific(ip: IpAddress, owner: string): LeaseRecord | undefined {
     if (!prefixContains(this.#nodePrefix, ip) || this.#store.leases.has(formatIp(ip))) return undefined;
+    if (this.#isInServiceSubnet(ip)) return undefined;
     this.#node.reserve(ip);
     return { ip: formatIp(ip), pool: "node", owner };
   }

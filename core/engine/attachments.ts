@@ -39,6 +39,7 @@ export class Attachments {
         const netns = await this.#context.backend.identify(pid);
         const present = await this.#present(handle, netns, request);
         if (present) return addressOf(present.links[0]!.address);
+        await this.#releaseDeadTwins(handle, netns);
         this.#refuseSharedNamespace(handle, netns);
         return await this.#attachNew(handle, service, { netns, request });
       }));
@@ -75,17 +76,29 @@ export class Attachments {
     throw new NotFoundError("process", `${netns.pid}`, { message: `process ${netns.pid} is gone` });
   }
 
-  #refuseSharedNamespace(handle: string, netns: NetnsIdentity): void {
-    for (const other of this.#context.store.attachments.values()) {
-      const isShared = other.handle !== handle && other.netns.inode === netns.inode &&
-        other.netns.device === netns.device && other.netns.bootId === netns.bootId;
-      if (isShared) {
-        throw new AlreadyExistsError(
-          `pid ${netns.pid} shares its network namespace with ${other.handle}, which is attached to service ` +
-            `${other.service}: attach one process per namespace`,
-        );
-      }
+  /** A namespace outlives the process it was attached by, if another one lives in it: that one may follow. */
+  async #releaseDeadTwins(handle: string, netns: NetnsIdentity): Promise<void> {
+    const { backend, locks } = this.#context;
+    for (const other of this.#twins(handle, netns)) {
+      if (locks.isFree(locksOf(other)) && !await backend.isAlive(other.netns)) await this.release(other);
     }
+  }
+
+  #refuseSharedNamespace(handle: string, netns: NetnsIdentity): void {
+    for (const other of this.#twins(handle, netns)) {
+      throw new AlreadyExistsError(
+        `pid ${netns.pid} shares its network namespace with ${other.handle}, which is attached to service ` +
+          `${other.service}: attach one process per namespace`,
+      );
+    }
+  }
+
+  /** Attachments of the same namespace by other processes. */
+  #twins(handle: string, { inode, device, bootId }: NetnsIdentity): AttachmentRecord[] {
+    return [...this.#context.store.attachments.values()].filter((other) =>
+      other.handle !== handle && other.netns.inode === inode && other.netns.device === device &&
+      other.netns.bootId === bootId
+    );
   }
 
   async #attachNew(

@@ -6,13 +6,13 @@
 import type { InventoryEntry } from "../backend/backend.ts";
 import { describeError } from "../errors.ts";
 import { parsePrefix } from "../ip/prefix.ts";
-import { type DesiredState, planRepair, type RepairAction } from "../network/reconcile.ts";
-import type { AttachmentRecord } from "../state/records.ts";
+import { type DesiredState, linkKey, planRepair, type RepairAction } from "../network/reconcile.ts";
+import type { AttachmentRecord, Phase } from "../state/records.ts";
 import type { StateStore } from "../state/state_store.ts";
 import { pollInput } from "../turnstile.ts";
 import type { Attachments } from "./attachments.ts";
 import { type EngineContext, isTagOf, TAG_PREFIX } from "./context.ts";
-import { findDevice } from "./devices.ts";
+import { findDevice, wantedRoutes } from "./devices.ts";
 import type { GlobalOverlay } from "./global_overlay.ts";
 import { guestHandle, type Guests } from "./guests.ts";
 import { gatewayPrefix, type ServiceOverlays } from "./service_overlays.ts";
@@ -58,7 +58,7 @@ export class Reconciler {
   async recover(): Promise<void> {
     await this.#settle();
     const dead = await this.#deadAttachments();
-    const desired = this.#desired({ dead, busyTags: new Set() });
+    const desired = this.#desired({ dead, busy: new Set() });
     const inventory = await this.#context.backend.inventory();
     // Every device once: its peers are not in the inventory.
     const devices = desired.devices.map((d): RepairAction => ({
@@ -121,9 +121,9 @@ export class Reconciler {
       if (isFull) await this.#settle();
       const dead = isFull ? await this.#deadAttachments() : new Set<string>();
       // The inventory first: what is recorded after it was taken cannot be mistaken for missing or orphaned.
-      const before = this.#busyTags();
+      const before = this.#openLinks();
       const inventory = await this.#context.backend.inventory();
-      const desired = this.#desired({ dead, busyTags: new Set([...before, ...this.#busyTags()]) });
+      const desired = this.#desired({ dead, busy: new Set([...before, ...this.#openLinks()]) });
       const actions = this.#ripe(planRepair(desired, inventory));
       await this.#execute(isFull ? [...actions, ...this.#retries(actions)] : actions);
     } catch (err) {
@@ -214,6 +214,8 @@ export class Reconciler {
       case "reattach":
         return this.#parts.attachments.mend(action.handle, "repair");
       case "remove":
+        // Whoever was mended before it may have taken its time, and somebody have come by this name meanwhile.
+        if (this.#recordedLinks(() => true).has(orphanKey(action.entry))) return Promise.resolve();
         log.warn("removing a link of ours that belongs to nothing", {
           link: action.entry.name,
           tag: action.entry.tag,
@@ -268,7 +270,7 @@ export class Reconciler {
   }
 
   #desired(
-    { dead, busyTags }: { readonly dead: ReadonlySet<string>; readonly busyTags: ReadonlySet<string> },
+    { dead, busy }: { readonly dead: ReadonlySet<string>; readonly busy: ReadonlySet<string> },
   ): DesiredState {
     const { store, installation } = this.#context;
     const ready = [...store.services.values()].filter((service) => service.phase === "ready");
@@ -284,6 +286,7 @@ export class Reconciler {
         name: device.interface,
         tag: device.tag,
         address: parsePrefix(device.address)!,
+        routes: wantedRoutes(this.#context, device),
       })),
       networks: ready.map((service) => ({
         service: service.name,
@@ -293,24 +296,30 @@ export class Reconciler {
         mtuBytes: service.mtuBytes,
       })),
       attachments: attachments.map((a) => desiredAttachment(a, !dead.has(a.handle))),
-      busyTags,
+      busy,
     };
   }
 
-  /** Tags of objects whose set-up or removal is under way. */
-  #busyTags(): Set<string> {
-    const { store } = this.#context;
-    const device = store.settings.globalDevice;
-    return new Set([
-      ...(device && device.phase !== "ready" ? [device.tag] : []),
-      ...[...store.services.values()].filter((s) => s.phase !== "ready").flatMap((s) => [
-        s.tag,
-        ...(s.dedicated ? [findDevice(this.#context, s.name)!.tag] : []),
-      ]),
-      ...[...store.attachments.values()].filter((a) => a.phase !== "ready").flatMap((a) =>
-        a.links.map((link) => link.tag)
-      ),
-    ]);
+  /** Links of objects whose set-up or removal is under way. */
+  #openLinks(): Set<string> {
+    return this.#recordedLinks((phase) => phase !== "ready");
+  }
+
+  /** Links of all records of a phase, by {@linkcode linkKey}. */
+  #recordedLinks(isMeant: (phase: Phase) => boolean): Set<string> {
+    const { settings, services, attachments } = this.#context.store;
+    const keys = new Set<string>();
+    const device = settings.globalDevice;
+    if (device && isMeant(device.phase)) keys.add(linkKey(device.interface, device.tag));
+    for (const { bridge, tag, dedicated, phase } of services.values()) {
+      if (!isMeant(phase)) continue;
+      keys.add(linkKey(bridge, tag));
+      if (dedicated) keys.add(linkKey(dedicated.interface, dedicated.tag));
+    }
+    for (const { links, phase } of attachments.values()) {
+      if (isMeant(phase)) { for (const link of links) keys.add(linkKey(link.hostName, link.tag)); }
+    }
+    return keys;
   }
 }
 
@@ -330,10 +339,10 @@ function desiredAttachment(
     handle: record.handle,
     service: record.service,
     alive,
-    links: record.links.map(({ hostName, tag, uplink }) => ({
+    links: record.links.map(({ hostName, tag, address, uplink }) => ({
       hostName,
       tag,
-      ...(uplink.kind === "bridge" ? { bridge: uplink.bridge } : {}),
+      ...(uplink.kind === "bridge" ? { bridge: uplink.bridge } : { route: parsePrefix(address)! }),
     })),
   };
 }
@@ -361,7 +370,7 @@ function retriesOf(
 }
 
 function orphanKey(entry: InventoryEntry): string {
-  return `${entry.name} ${entry.tag}`;
+  return linkKey(entry.name, entry.tag);
 }
 
 function objectOf(action: RepairAction): string {

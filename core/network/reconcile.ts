@@ -14,8 +14,8 @@ export interface DesiredState {
   readonly devices: readonly DesiredDevice[];
   readonly networks: readonly DesiredNetwork[];
   readonly attachments: readonly DesiredAttachment[];
-  /** Tags of objects that are being set up or taken down right now: hands off. */
-  readonly busyTags: ReadonlySet<string>;
+  /** Links, by {@linkcode linkKey}, of objects that are being set up or taken down right now: hands off. */
+  readonly busy: ReadonlySet<string>;
 }
 
 /** A WireGuard device; `""` is the global one, else its service. */
@@ -24,6 +24,8 @@ export interface DesiredDevice {
   readonly name: string;
   readonly tag: string;
   readonly address: IpPrefix;
+  /** Canonical; besides the one of the address. */
+  readonly routes: readonly IpPrefix[];
 }
 
 /** A service's bridge. */
@@ -40,7 +42,20 @@ export interface DesiredAttachment {
   readonly handle: string;
   readonly service: string;
   readonly alive: boolean;
-  readonly links: readonly { readonly hostName: string; readonly tag: string; readonly bridge?: string }[];
+  readonly links: readonly DesiredLink[];
+}
+
+/** The host end of a container's link: a port of a bridge, or with a route to the container. */
+export interface DesiredLink {
+  readonly hostName: string;
+  readonly tag: string;
+  readonly bridge?: string;
+  readonly route?: IpPrefix;
+}
+
+/** A link that is meant: its name alone may be another's, and one tag may have been on links of two names. */
+export function linkKey(name: string, tag: string): string {
+  return `${name} ${tag}`;
 }
 
 /** One thing to do, in the order given. */
@@ -79,7 +94,8 @@ function networkAction(want: DesiredNetwork, have: InventoryEntry | undefined): 
 
 function deviceAction(want: DesiredDevice, have: InventoryEntry | undefined): RepairAction[] {
   const why = linkProblem(want.tag, have) ??
-    (hasAddress(have!, want.address) ? undefined : "lost its address");
+    (hasAddress(have!, want.address) ? undefined : "lost its address") ??
+    (sameRoutes(have!.routes, want.routes) ? undefined : "has other routes");
   return why === undefined ? [] : [{ kind: "device", service: want.service, why }];
 }
 
@@ -103,6 +119,8 @@ function attachmentAction(
     if (!have.up) mend = `${link.hostName} is down`;
     else if (have.master !== link.bridge) {
       mend = `${link.hostName} is not a port of ${link.bridge ?? "no bridge"}`;
+    } else if (link.route && !sameRoutes(have.routes, [link.route])) {
+      mend = `${link.hostName} lost its route`;
     }
   }
   return mend === undefined ? [] : [{ kind: "mend", handle, why: mend }];
@@ -110,12 +128,17 @@ function attachmentAction(
 
 function orphans(desired: DesiredState, inventory: readonly InventoryEntry[]): InventoryEntry[] {
   const known = new Set([
-    ...desired.devices.map((d) => d.tag),
-    ...desired.networks.map((n) => n.tag),
-    ...desired.attachments.flatMap((a) => a.links.map((l) => l.tag)),
-    ...desired.busyTags,
+    ...desired.devices.map((d) => linkKey(d.name, d.tag)),
+    ...desired.networks.map((n) => linkKey(n.name, n.tag)),
+    ...desired.attachments.flatMap((a) => a.links.map((l) => linkKey(l.hostName, l.tag))),
+    ...desired.busy,
   ]);
-  return inventory.filter((entry) => desired.isOurs(entry.tag) && !known.has(entry.tag));
+  return inventory.filter((entry) => desired.isOurs(entry.tag) && !known.has(linkKey(entry.name, entry.tag)));
+}
+
+function sameRoutes(have: readonly IpPrefix[], want: readonly IpPrefix[]): boolean {
+  const texts = new Set(want.map(formatPrefix));
+  return have.length === texts.size && have.every((route) => texts.has(formatPrefix(route)));
 }
 
 function hasAddress(entry: InventoryEntry, address: IpPrefix): boolean {

@@ -4,24 +4,15 @@ import { EEXIST, EOPNOTSUPP } from "../../../ffi/errno.ts";
 import * as nl from "../../../ffi/netlink/constants.ts";
 import type { Link } from "../../../ffi/netlink/link.ts";
 import { wireguardInfo } from "../../../ffi/netlink/link_kind.ts";
-import type { Route } from "../../../ffi/netlink/route.ts";
 import { AlreadyExistsError, InvalidConfigError, NotFoundError, UnsupportedError } from "../../errors.ts";
-import { ipFromBytes } from "../../ip/address.ts";
-import { formatPrefix, type IpPrefix, prefixCovers, prefixEquals } from "../../ip/prefix.ts";
+import { canonicalPrefix, formatPrefix, type IpPrefix, prefixEquals } from "../../ip/prefix.ts";
 import type { DeviceChange, DeviceSpec, DeviceState } from "../backend.ts";
 import { ensureOnlyAddress } from "./addresses.ts";
 import { planChange, planDevice, toDeviceState } from "./device_plan.ts";
 import { hasErrno, isGone, translate } from "./kernel_errors.ts";
 import { foreignLink, isOwnedBy, NEWBORN_GROUP, tagOf } from "./ownership.ts";
-import {
-  addRoute,
-  createLink,
-  deleteRoute,
-  familyNumber,
-  LINK_UP,
-  OUR_ROUTE_PROTOCOL,
-  setLink,
-} from "./requests.ts";
+import { addRoute, createLink, deleteRoute, LINK_UP, setLink } from "./requests.ts";
+import { destinationOf, ourRoutes } from "./routes.ts";
 import type { RtNetlink } from "./rtnetlink.ts";
 import type { HostSysctls } from "./sysctl.ts";
 import { NO_KERNEL_WIREGUARD, type WireGuardControl } from "./wireguard_control.ts";
@@ -102,27 +93,20 @@ function refuseDefaultRoute(route: IpPrefix): void {
 
 /** Makes the routes of ours by this device exactly those specified. */
 function ensureRoutes(host: RtNetlink, index: number, spec: DeviceSpec): void {
-  const present = ourRoutes(host, index);
-  const wanted = spec.routes.filter((route) => !prefixCovers(spec.address, route));
+  const present = routesOf(host, index);
+  // The kernel made the one of the address. One within it is none too many: it may be a host that a bridge claims.
+  const wanted = spec.routes.filter((route) => !prefixEquals(canonicalPrefix(spec.address), route));
   removeRoutes(host, index, present.filter((route) => !wanted.some((one) => prefixEquals(one, route))));
   addRoutes(host, index, wanted.filter((route) => !present.some((one) => prefixEquals(one, route))));
 }
 
-function ourRoutes(host: RtNetlink, index: number): IpPrefix[] {
-  return ([4, 6] as const).flatMap((family) =>
-    host.routes(familyNumber(family), { index, protocol: OUR_ROUTE_PROTOCOL })
-      .map(destinationOf).filter((prefix) => prefix !== undefined)
-  );
-}
-
-function destinationOf(route: Route): IpPrefix | undefined {
-  if (route.destination === undefined) return undefined;
-  return { address: ipFromBytes(route.destination), length: route.destinationLength };
+function routesOf(host: RtNetlink, index: number): IpPrefix[] {
+  return ourRoutes(host, { index }).map(destinationOf).filter((prefix) => prefix !== undefined);
 }
 
 /** @returns Those added; all of them are undone if one fails. */
 function addRoutes(host: RtNetlink, index: number, routes: readonly IpPrefix[]): IpPrefix[] {
-  const present = routes.length === 0 ? [] : ourRoutes(host, index);
+  const present = routes.length === 0 ? [] : routesOf(host, index);
   const missing = routes.filter((route) => !present.some((one) => prefixEquals(one, route)));
   const outcomes = host.tryExecute(missing.map((destination) => addRoute({ destination, index })));
   const failed = outcomes.findIndex((error) => error !== undefined);

@@ -5,6 +5,7 @@ import type { Link } from "../../../ffi/netlink/link.ts";
 import type { InventoryEntry } from "../backend.ts";
 import { toPrefix } from "./addresses.ts";
 import { TAG_PREFIX, tagOf } from "./ownership.ts";
+import { destinationOf, ourRoutes } from "./routes.ts";
 import type { RtNetlink } from "./rtnetlink.ts";
 
 /** Starts of the names of links that this daemon or the reference makes. */
@@ -15,13 +16,13 @@ export function isOfInterest(name: string, tag: string): boolean {
   return tag.startsWith(TAG_PREFIX) || OUR_NAMES.some((start) => name.startsWith(start));
 }
 
-/** Lists links of interest with their addresses. */
+/** Lists links of interest with their addresses and our routes. */
 export function takeInventory(host: RtNetlink): InventoryEntry[] {
   const links = host.links();
   const names = new Map(links.map((link) => [link.index, link.name ?? ""]));
-  const addresses = host.addresses();
+  const addresses = Map.groupBy(host.addresses(), (address) => address.index);
+  const routes = Map.groupBy(ourRoutes(host), (route) => route.outIndex ?? 0);
   return links.filter((link) => isOfInterest(link.name ?? "", tagOf(link))).map((link) => {
-    const own = addresses.filter((address) => address.index === link.index);
     const master = link.master === undefined ? undefined : names.get(link.master);
     return {
       kind: kindOf(link),
@@ -30,7 +31,8 @@ export function takeInventory(host: RtNetlink): InventoryEntry[] {
       up: (link.flags & IFF_UP) !== 0,
       ...master === undefined ? {} : { master },
       mtuBytes: link.mtuBytes ?? 0,
-      addresses: own.map(toPrefix).filter((prefix) => prefix !== undefined),
+      addresses: (addresses.get(link.index) ?? []).map(toPrefix).filter((prefix) => prefix !== undefined),
+      routes: (routes.get(link.index) ?? []).map(destinationOf).filter((prefix) => prefix !== undefined),
     };
   });
 }

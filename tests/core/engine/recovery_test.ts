@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { formatPrefix, parsePrefix } from "../../../core/ip/prefix.ts";
-import { EngineRig, globalRequest } from "../../support/engine_rig.ts";
+import { EngineRig, freshPublicKey, globalRequest } from "../../support/engine_rig.ts";
 
 const pid = (n: number): { platform: "linux_pid"; pid: number } => ({ platform: "linux_pid", pid: n });
 
@@ -14,6 +14,12 @@ async function fullRig(): Promise<EngineRig> {
     rig.host.spawn(n);
     await rig.engine.attachContainer({ handle: pid(n), service: "web", joinGlobal: true });
   }
+  await rig.engine.addPeer({
+    publicKey: freshPublicKey(),
+    endpoint: "198.51.100.7:51420",
+    allowedIps: "192.168.7.0/24",
+    persistentKeepaliveSecs: 0,
+  }, { scope: "global" });
   return rig;
 }
 
@@ -115,6 +121,12 @@ const BY_HAND: { name: string; change: (rig: EngineRig) => void }[] = [
   { name: "device deleted", change: (rig) => rig.host.deleteByHand("zl-prod-42-g") },
   { name: "container link deleted", change: (rig) => rig.host.deleteByHand("veth-100-s") },
   { name: "routed container link deleted", change: (rig) => rig.host.deleteByHand("veth-100-g") },
+  { name: "a container's route deleted", change: (rig) => rig.host.links.get("veth-100-g")!.routes = [] },
+  { name: "a peer's route deleted", change: (rig) => rig.host.links.get("zl-prod-42-g")!.routes = [] },
+  {
+    name: "a stray route of ours added",
+    change: (rig) => rig.host.links.get("zl-prod-42-g")!.routes.push(parsePrefix("198.18.0.0/15")!),
+  },
   { name: "port taken off its bridge", change: (rig) => delete rig.host.links.get("veth-101-s")!.master },
 ];
 
@@ -129,6 +141,25 @@ for (const { name, change } of BY_HAND) {
     assert(rig.log.records.some((record) => record.message === "repairing"));
   });
 }
+
+Deno.test("routes of peers follow the services of this node: a bridge's subnet takes a host of it away, and gives it back", async () => {
+  await using rig = await fullRig();
+  const routes = (): string[] => rig.host.links.get("zl-prod-42-g")!.routes.map(formatPrefix);
+  await rig.engine.addPeer({
+    publicKey: freshPublicKey(),
+    endpoint: "198.51.100.8:51420",
+    allowedIps: "10.200.209.180/32",
+    persistentKeepaliveSecs: 0,
+  }, { scope: "global" });
+  assertEquals(routes(), ["192.168.7.0/24"]);
+  // api on node 1 is 10.200.209.176/28.
+  await rig.engine.setupServiceOverlay("api", "shared");
+  await settle(rig);
+  assertEquals(routes(), ["192.168.7.0/24", "10.200.209.180/32"]);
+  await rig.engine.teardownServiceOverlay("api");
+  await settle(rig);
+  assertEquals(routes(), ["192.168.7.0/24"]);
+});
 
 Deno.test("a change of a link sets a repair off by itself, within 2 s", async () => {
   await using rig = await fullRig();

@@ -9,7 +9,7 @@ import { describePlan, isEmptyPlan, planPurge } from "../../../core/operator/pur
 const OURS = "zlayer-overlayd/prod/00112233:";
 
 function entry(kind: InventoryEntry["kind"], name: string, tag: string): InventoryEntry {
-  return { kind, name, tag, up: true, mtuBytes: 1420, addresses: [] };
+  return { kind, name, tag, up: true, mtuBytes: 1420, addresses: [], routes: [] };
 }
 
 const INVENTORY = [
