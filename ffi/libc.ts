@@ -37,6 +37,22 @@ const SYMBOLS = {
     result: "i32",
     nonblocking: true,
   },
+  /** As above, on this thread: for workers that have nothing else to do meanwhile */
+  poll: { parameters: ["pointer", "u64", "i32"], result: "i32" },
+  /** `int ioctl(int fd, unsigned long request, void *argument)`, sys/ioctl.h */
+  ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" },
+  /** `int ioctl(int fd, unsigned long request, unsigned long argument)`: for requests that take a value */
+  ioctlValue: { name: "ioctl", parameters: ["i32", "u64", "u64"], result: "i32" },
+  /** `ssize_t read(int fd, void *buf, size_t len)`, unistd.h */
+  read: { parameters: ["i32", "pointer", "u64"], result: "isize" },
+  /** `ssize_t writev(int fd, const struct iovec *iov, int count)`, sys/uio.h */
+  writev: { parameters: ["i32", "pointer", "i32"], result: "isize" },
+  /** `ssize_t recvmsg(int fd, struct msghdr *message, int flags)`, sys/socket.h */
+  recvmsg: { parameters: ["i32", "pointer", "i32"], result: "isize" },
+  /** `ssize_t sendmsg(int fd, const struct msghdr *message, int flags)`, sys/socket.h */
+  sendmsg: { parameters: ["i32", "pointer", "i32"], result: "isize" },
+  /** `int clock_gettime(clockid_t clock, struct timespec *time)`, time.h */
+  clock_gettime: { parameters: ["i32", "pointer"], result: "i32" },
   /** `int eventfd(unsigned int initval, int flags)`, sys/eventfd.h */
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   /** `ssize_t write(int fd, const void *buf, size_t len)`, unistd.h */

@@ -15,6 +15,8 @@ export class PinnedBuffer {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly view: DataView<ArrayBuffer>;
   readonly pointer: Deno.PointerObject;
+  /** The same as a number: addresses of user space are well below 2^53. */
+  readonly address: number;
 
   /** @param length Size in bytes, at least 1. */
   constructor(length: number) {
@@ -23,5 +25,6 @@ export class PinnedBuffer {
     const pointer = Deno.UnsafePointer.of(this.bytes);
     if (pointer === null) throw new RangeError(`a pinned buffer needs at least 1 byte, got ${length}`);
     this.pointer = pointer;
+    this.address = Number(Deno.UnsafePointer.value(pointer));
   }
 }

@@ -1,0 +1,187 @@
+/**
+ * TUN devices of Linux: layer 3, with the header of `virtio_net` before every packet, so that the kernel hands
+ * over and takes up to 64 KiB of TCP at once.
+ *
+ * A device is found by name. One that is persistent outlives its process with link, address and routes; opening
+ * it again attaches to it.
+ *
+ * @see Documentation/networking/tuntap.rst; linux/if_tun.h.
+ */
+
+import { EAGAIN, EINVAL, errnoError, lastErrno, prepareErrno } from "./errno.ts";
+import { FileDescriptor } from "./file_descriptor.ts";
+import { libc } from "./libc.ts";
+import { cString, PinnedBuffer } from "./memory.ts";
+
+const O_RDWR = 2;
+const O_NONBLOCK = 0o4000;
+const O_CLOEXEC = 0o2000000;
+
+const TUNSETIFF = 0x400454can;
+const TUNSETPERSIST = 0x400454cbn;
+const TUNSETOFFLOAD = 0x400454d0n;
+const TUNSETVNETHDRSZ = 0x400454d8n;
+const IFF_TUN = 0x0001;
+const IFF_NO_PI = 0x1000;
+const IFF_VNET_HDR = 0x4000;
+/** `sizeof(struct ifreq)`; the flags follow the name of 16 bytes. */
+const IFREQ_BYTES = 40;
+const IFNAMSIZ = 16;
+
+const TUN_F_CSUM = 0x01n;
+const TUN_F_TSO4 = 0x02n;
+const TUN_F_TSO6 = 0x04n;
+
+/** Bytes of `struct virtio_net_hdr_mrg_rxbuf`; 12 keep the IP header behind it at a multiple of 4. */
+export const VNET_HEADER_BYTES = 12;
+
+/** What a kernel is asked to hand over, the most first. */
+const OFFLOADS = [TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6, TUN_F_CSUM | TUN_F_TSO4, TUN_F_CSUM, 0n];
+
+/** A TUN device that is open. */
+export class LinuxTun implements Disposable {
+  readonly #file: FileDescriptor;
+
+  private constructor(file: FileDescriptor, readonly name: string, readonly hasTso: boolean) {
+    this.#file = file;
+  }
+
+  /**
+   * Makes the device of that name, or attaches to it if it is there, in the network namespace of this thread.
+   *
+   * @param name 1 to 15 bytes.
+   * @throws {ErrnoError} `ENOENT`: no /dev/net/tun. `EPERM`: CAP_NET_ADMIN is missing. `EBUSY`: another process
+   * has it. `EINVAL`: a link of that name is no TUN device.
+   */
+  static open(name: string): LinuxTun {
+    const bytes = cString(name);
+    if (bytes.length < 2 || bytes.length > IFNAMSIZ) {
+      throw new RangeError(`an interface name has 1 to 15 bytes: '${name}'`);
+    }
+    const file = openClone();
+    try {
+      const request = new Uint8Array(IFREQ_BYTES);
+      request.set(bytes);
+      new DataView(request.buffer).setUint16(IFNAMSIZ, IFF_TUN | IFF_NO_PI | IFF_VNET_HDR, true);
+      check(`open TUN device ${name}`, libc().ioctl(file.fd, TUNSETIFF, request));
+      const size = new Uint8Array(new Int32Array([VNET_HEADER_BYTES]).buffer);
+      check(`open TUN device ${name}`, libc().ioctl(file.fd, TUNSETVNETHDRSZ, size));
+      return new LinuxTun(file, name, askForOffloads(name, file.fd));
+    } catch (error) {
+      file[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** The descriptor, nonblocking. It stays this object's to close. */
+  get fd(): number {
+    return this.#file.fd;
+  }
+
+  /** Says whether the device outlives this process. @throws {ErrnoError} If the kernel refuses. */
+  persist(isPersistent: boolean): void {
+    const what = `make TUN device ${this.name} persistent`;
+    check(what, libc().ioctlValue(this.#file.fd, TUNSETPERSIST, isPersistent ? 1n : 0n));
+  }
+
+  /** Closes it; the device goes unless it is persistent. */
+  [Symbol.dispose](): void {
+    this.#file[Symbol.dispose]();
+  }
+}
+
+function openClone(): FileDescriptor {
+  const path = cString("/dev/net/tun");
+  prepareErrno();
+  const fd = libc().open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  const errno = lastErrno();
+  if (fd < 0) throw errnoError("open /dev/net/tun", "open", errno);
+  return new FileDescriptor(fd);
+}
+
+/** @returns Whether the kernel hands over TCP in large pieces. */
+function askForOffloads(name: string, fd: number): boolean {
+  for (const flags of OFFLOADS) {
+    const result = libc().ioctlValue(fd, TUNSETOFFLOAD, flags);
+    const errno = lastErrno();
+    if (result >= 0) return (flags & TUN_F_TSO4) !== 0n;
+    if (errno !== EINVAL) throw errnoError(`set offloads of TUN device ${name}`, "ioctl", errno);
+  }
+  return false;
+}
+
+function check(op: string, result: number): void {
+  const errno = lastErrno();
+  if (result < 0) throw errnoError(op, "ioctl", errno);
+}
+
+/** `struct iovec`: address and length, 8 bytes each. */
+const IOVEC_BYTES = 16;
+
+/** Reading and writing of a TUN device's packets in one memory; for the thread of the data path. */
+export class TunPort {
+  readonly #fd: number;
+  readonly #base: number;
+  readonly #readPointer: Deno.PointerObject;
+  readonly #readBytes: bigint;
+  readonly #vectors: PinnedBuffer;
+  readonly #vectorWords: Uint32Array;
+  readonly #vectorsPointer: Deno.PointerObject;
+  #count = 0;
+  readonly #read = libc().read;
+  readonly #writev = libc().writev;
+
+  /**
+   * @param fd Of an open device.
+   * @param arena Where packets are; it stays reachable as long as this object is used.
+   * @param options `readOffset`, `readBytes`: where packets are read to. `maxPieces`: pieces of one packet written.
+   */
+  constructor(
+    fd: number,
+    arena: PinnedBuffer,
+    options: { readonly readOffset: number; readonly readBytes: number; readonly maxPieces: number },
+  ) {
+    prepareErrno();
+    this.#fd = fd;
+    this.#base = arena.address;
+    const at = Deno.UnsafePointer.create(BigInt(arena.address + options.readOffset));
+    if (at === null) throw new TypeError("the arena has no address");
+    this.#readPointer = at;
+    this.#readBytes = BigInt(options.readBytes);
+    this.#vectors = new PinnedBuffer(IOVEC_BYTES * options.maxPieces);
+    this.#vectorWords = new Uint32Array(this.#vectors.bytes.buffer);
+    this.#vectorsPointer = this.#vectors.pointer;
+  }
+
+  /** Reads one packet with its header. @returns Its bytes; 0 when none is there, or the device is down. */
+  read(): number {
+    const count = Number(this.#read(this.#fd, this.#readPointer, this.#readBytes));
+    // EAGAIN, or EIO and EBADFD while the device is down or gone: nothing to read in either case.
+    return count < 0 ? 0 : count;
+  }
+
+  /** Starts a packet to write. */
+  begin(): void {
+    this.#count = 0;
+  }
+
+  /** Adds a piece, header first. */
+  add(offset: number, length: number): void {
+    const at = this.#count++ * 4;
+    const address = this.#base + offset;
+    this.#vectorWords[at] = address;
+    this.#vectorWords[at + 1] = address / 2 ** 32;
+    this.#vectorWords[at + 2] = length;
+    this.#vectorWords[at + 3] = 0;
+  }
+
+  /** Writes the packet. @returns False if the kernel did not take it. */
+  write(): boolean {
+    return Number(this.#writev(this.#fd, this.#vectorsPointer, this.#count)) >= 0;
+  }
+
+  /** Whether the last failure was for want of room. */
+  get isFull(): boolean {
+    return lastErrno() === EAGAIN;
+  }
+}

@@ -1,0 +1,387 @@
+/**
+ * UDP sockets for a data path: many datagrams of one size to one place by one call (`UDP_SEGMENT`), the same on
+ * receipt (`UDP_GRO`), and the local address of each (`IP_PKTINFO`), so that answers leave from where they were
+ * asked.
+ *
+ * @see udp(7), ip(7), ipv6(7); linux/udp.h; struct msghdr of bits/socket.h (LP64).
+ */
+
+import {
+  EADDRINUSE,
+  EADDRNOTAVAIL,
+  EAFNOSUPPORT,
+  EAGAIN,
+  EINVAL,
+  EMSGSIZE,
+  ENODEV,
+  errnoError,
+  lastErrno,
+  prepareErrno,
+} from "./errno.ts";
+import { ByteWriter } from "./bytes.ts";
+import { FileDescriptor } from "./file_descriptor.ts";
+import { libc } from "./libc.ts";
+import { PinnedBuffer } from "./memory.ts";
+
+const AF_INET = 2;
+const AF_INET6 = 10;
+const SOCK_DGRAM = 2;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_SNDBUF = 7;
+const SO_RCVBUF = 8;
+const SO_SNDBUFFORCE = 32;
+const SO_RCVBUFFORCE = 33;
+const SO_MARK = 36;
+const IPPROTO_IP = 0;
+const IP_PKTINFO = 8;
+const IP_MTU_DISCOVER = 10;
+const IPPROTO_IPV6 = 41;
+const IPV6_MTU_DISCOVER = 23;
+const IPV6_V6ONLY = 26;
+const IPV6_RECVPKTINFO = 49;
+const IPV6_PKTINFO = 50;
+const PMTUDISC_DONT = 0;
+const SOL_UDP = 17;
+const UDP_SEGMENT = 103;
+const UDP_GRO = 104;
+const MSG_DONTWAIT = 0x40;
+const POLLOUT = 4;
+/** EIO: the device cannot do UDP_SEGMENT. */
+const EIO = 5;
+
+const SOCKADDR_BYTES = 28;
+const MSGHDR_BYTES = 56;
+const CONTROL_BYTES = 128;
+/** `sizeof(struct cmsghdr)`. */
+const CMSG_BYTES = 16;
+/** Room for bursts while the thread is busy with the other direction. */
+const BUFFER_BYTES = 8 * 1024 * 1024;
+
+/** Most datagrams that one call sends: `UDP_MAX_SEGMENTS`. */
+export const MAX_SEGMENTS = 64;
+/** Most bytes that one call sends: what fits into the length of UDP over IPv4. */
+export const MAX_SEND_BYTES = 65_507;
+
+/** A UDP address and, if known, the local address to use with it. */
+export interface UdpDestination {
+  readonly family: 4 | 6;
+  /** 4 or 16 bytes. */
+  readonly address: Uint8Array;
+  readonly port: number;
+  readonly scopeId: number;
+  readonly local: { readonly address: Uint8Array; readonly interfaceIndex: number } | undefined;
+}
+
+/** A bound socket. */
+export class UdpSocket implements Disposable {
+  readonly #file: FileDescriptor;
+
+  private constructor(file: FileDescriptor, readonly family: 4 | 6, readonly port: number) {
+    this.#file = file;
+  }
+
+  /**
+   * Binds the wildcard address of a family, in the network namespace of this thread.
+   *
+   * @param port 0 for any.
+   * @returns Undefined on a system without that family.
+   * @throws {ErrnoError} `EADDRINUSE`, and others that the kernel gives.
+   */
+  static bind(
+    family: 4 | 6,
+    port: number,
+    options: { readonly fwmark?: number } = {},
+  ): UdpSocket | undefined {
+    prepareErrno();
+    const type = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    const fd = libc().socket(family === 4 ? AF_INET : AF_INET6, type, 0);
+    const errno = lastErrno();
+    if (fd < 0 && errno === EAFNOSUPPORT) return undefined;
+    if (fd < 0) throw errnoError("open UDP socket", "socket", errno);
+    const file = new FileDescriptor(fd);
+    try {
+      configure(fd, family);
+      if (options.fwmark) setMark(fd, options.fwmark);
+      if (!bindTo(fd, family, port)) {
+        file[Symbol.dispose]();
+        return undefined;
+      }
+      return new UdpSocket(file, family, port === 0 ? boundPort(fd) : port);
+    } catch (error) {
+      file[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** The descriptor, nonblocking. It stays this object's to close. */
+  get fd(): number {
+    return this.#file.fd;
+  }
+
+  /** Marks what is sent, for policy routing. @param fwmark u32, 0 for none. */
+  mark(fwmark: number): void {
+    setMark(this.#file.fd, fwmark);
+  }
+
+  /** Closes it. */
+  [Symbol.dispose](): void {
+    this.#file[Symbol.dispose]();
+  }
+}
+
+function intOption(value: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(new Int32Array([value]).buffer);
+}
+
+function configure(fd: number, family: 4 | 6): void {
+  const { setsockopt } = libc();
+  const set = (level: number, name: number, value: number): number =>
+    setsockopt(fd, level, name, intOption(value), 4);
+  if (family === 6) {
+    set(IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    set(IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+    set(IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_DONT);
+  } else {
+    set(IPPROTO_IP, IP_PKTINFO, 1);
+    // What does not fit the way is fragmented, as the kernel's WireGuard does.
+    set(IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_DONT);
+  }
+  // Before Linux 5.0 there is no GRO for UDP: datagrams then come one by one.
+  set(SOL_UDP, UDP_GRO, 1);
+  // FORCE goes beyond net.core.*mem_max and needs CAP_NET_ADMIN; without it, take what is allowed.
+  if (set(SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES) !== 0) set(SOL_SOCKET, SO_RCVBUF, BUFFER_BYTES);
+  if (set(SOL_SOCKET, SO_SNDBUFFORCE, BUFFER_BYTES) !== 0) set(SOL_SOCKET, SO_SNDBUF, BUFFER_BYTES);
+}
+
+function setMark(fd: number, fwmark: number): void {
+  const result = libc().setsockopt(fd, SOL_SOCKET, SO_MARK, intOption(fwmark | 0), 4);
+  const errno = lastErrno();
+  if (result !== 0) throw errnoError(`mark UDP socket with ${fwmark}`, "setsockopt", errno);
+}
+
+/** @returns False where IPv6 is compiled in and switched off. */
+function bindTo(fd: number, family: 4 | 6, port: number): boolean {
+  const address = encodeSockaddr({
+    family,
+    address: new Uint8Array(family === 4 ? 4 : 16),
+    port,
+    scopeId: 0,
+  });
+  const result = libc().bind(fd, address, address.length);
+  const errno = lastErrno();
+  if (result === 0) return true;
+  if (family === 6 && errno === EADDRNOTAVAIL) return false;
+  const why = errno === EADDRINUSE ? `UDP port ${port} is in use` : `bind UDP port ${port}`;
+  throw errnoError(why, "bind", errno);
+}
+
+function boundPort(fd: number): number {
+  const name = new PinnedBuffer(SOCKADDR_BYTES);
+  const length = new PinnedBuffer(4);
+  length.view.setUint32(0, SOCKADDR_BYTES, true);
+  const result = libc().getsockname(fd, name.pointer, length.pointer);
+  const errno = lastErrno();
+  if (result !== 0) throw errnoError("ask for the port of a UDP socket", "getsockname", errno);
+  return name.view.getUint16(2);
+}
+
+/** `struct sockaddr_in` or `struct sockaddr_in6`. */
+function encodeSockaddr(to: Omit<UdpDestination, "local">): Uint8Array<ArrayBuffer> {
+  const writer = new ByteWriter({ initialBytes: SOCKADDR_BYTES });
+  if (to.family === 4) return writer.u16(AF_INET).u16be(to.port).bytes(to.address).zeros(8).finish();
+  return writer.u16(AF_INET6).u16be(to.port).u32(0).bytes(to.address).u32(to.scopeId).finish();
+}
+
+/** One `struct msghdr` with its name, vector and control data. */
+class Message {
+  readonly header = new PinnedBuffer(MSGHDR_BYTES);
+  readonly name = new PinnedBuffer(SOCKADDR_BYTES);
+  readonly control = new PinnedBuffer(CONTROL_BYTES);
+  readonly #vector = new PinnedBuffer(16);
+  readonly pointer = this.header.pointer;
+  readonly #headerView = this.header.view;
+  readonly #vectorView = this.#vector.view;
+  readonly #base: number;
+
+  constructor(arena: PinnedBuffer) {
+    this.#base = arena.address;
+    this.#headerView.setBigUint64(0, BigInt(this.name.address), true);
+    this.#headerView.setBigUint64(16, BigInt(this.#vector.address), true);
+    this.#headerView.setUint32(24, 1, true);
+    this.#headerView.setBigUint64(32, BigInt(this.control.address), true);
+  }
+
+  set(offset: number, length: number, nameBytes: number, controlBytes: number): void {
+    const address = this.#base + offset;
+    this.#vectorView.setUint32(0, address, true);
+    this.#vectorView.setUint32(4, address / 2 ** 32, true);
+    this.#vectorView.setUint32(8, length, true);
+    this.#headerView.setUint32(8, nameBytes, true);
+    this.#headerView.setUint32(40, controlBytes, true);
+  }
+
+  get controlBytes(): number {
+    return this.#headerView.getUint32(40, true);
+  }
+}
+
+/** Sending and receiving on a bound socket, in one memory; for the thread of the data path. */
+export class UdpPort {
+  readonly #fd: number;
+  readonly #in: Message;
+  readonly #out: Message;
+  readonly #recvmsg = libc().recvmsg;
+  readonly #sendmsg = libc().sendmsg;
+  /** What {@linkcode Message} of sending is prepared for. */
+  #destination: UdpDestination | undefined;
+  #nameBytes = 0;
+  #localBytes = 0;
+  #canSegment = true;
+  /** `struct pollfd`. */
+  readonly #writable = new PinnedBuffer(8);
+  /** Bytes of each datagram of the last receipt but the last one, which may be shorter. */
+  segmentBytes = 0;
+  /** Where the last receipt came from: `struct sockaddr_in` or `sockaddr_in6`. */
+  readonly source: Uint8Array;
+  /** The local address of the last receipt: 4 or 16 bytes. */
+  readonly local: Uint8Array;
+
+  constructor(fd: number, readonly family: 4 | 6, arena: PinnedBuffer) {
+    prepareErrno();
+    this.#fd = fd;
+    this.#in = new Message(arena);
+    this.#out = new Message(arena);
+    this.source = this.#in.name.bytes.subarray(0, family === 4 ? 8 : SOCKADDR_BYTES);
+    this.local = new Uint8Array(family === 4 ? 4 : 16);
+  }
+
+  /** Whether several datagrams go out by one call. */
+  get canSegment(): boolean {
+    return this.#canSegment;
+  }
+
+  /** Blocks this thread until there is room to send, or so many ms have passed. */
+  waitWritable(timeoutMs: number): void {
+    this.#writable.view.setInt32(0, this.#fd, true);
+    this.#writable.view.setInt16(4, POLLOUT, true);
+    libc().poll(this.#writable.pointer, 1n, timeoutMs);
+  }
+
+  /** Receives into the arena. @returns Bytes; 0 when nothing is there. */
+  receive(offset: number, length: number): number {
+    this.#in.set(offset, length, SOCKADDR_BYTES, CONTROL_BYTES);
+    const count = Number(this.#recvmsg(this.#fd, this.#in.pointer, MSG_DONTWAIT));
+    if (count <= 0) return 0;
+    this.segmentBytes = count;
+    this.#readControl();
+    return count;
+  }
+
+  #readControl(): void {
+    const { view } = this.#in.control;
+    const end = this.#in.controlBytes;
+    for (let at = 0; at + CMSG_BYTES <= end;) {
+      const length = view.getUint32(at, true);
+      const level = view.getInt32(at + 8, true);
+      const type = view.getInt32(at + 12, true);
+      if (level === SOL_UDP && type === UDP_GRO) {
+        this.segmentBytes = view.getInt32(at + CMSG_BYTES, true);
+      } else if (level === IPPROTO_IP && type === IP_PKTINFO) {
+        this.#copyLocal(at + CMSG_BYTES + 4);
+      } else if (level === IPPROTO_IPV6 && type === IPV6_PKTINFO) {
+        this.#copyLocal(at + CMSG_BYTES);
+      }
+      if (length < CMSG_BYTES) return;
+      at += (length + 7) & ~7;
+    }
+  }
+
+  #copyLocal(at: number): void {
+    const { bytes } = this.#in.control;
+    for (let i = 0; i < this.local.length; i++) this.local[i] = bytes[at + i]!;
+  }
+
+  /**
+   * Sends datagrams that lie one behind the other.
+   *
+   * @param segmentBytes Of each but the last, which may be shorter.
+   * @returns True once the kernel has them; false if there is no room and it is worth trying again.
+   * Datagrams that cannot be sent at all are gone, as in a network.
+   */
+  send(to: UdpDestination, offset: number, length: number, segmentBytes: number): boolean {
+    if (to !== this.#destination) this.#prepare(to);
+    if (length <= segmentBytes) return this.#sendOnce(offset, length, 0);
+    if (this.#canSegment) return this.#sendOnce(offset, length, segmentBytes);
+    return this.#sendEach(offset, length, segmentBytes);
+  }
+
+  #sendEach(offset: number, length: number, segmentBytes: number): boolean {
+    for (let done = 0; done < length; done += segmentBytes) {
+      if (!this.#sendOnce(offset + done, Math.min(segmentBytes, length - done), 0)) return false;
+    }
+    return true;
+  }
+
+  #sendOnce(offset: number, length: number, segmentBytes: number): boolean {
+    const local = this.#localBytes;
+    let controlBytes = local;
+    if (segmentBytes > 0) {
+      this.#cmsg(local, CMSG_BYTES + 2, SOL_UDP, UDP_SEGMENT);
+      this.#out.control.view.setUint16(local + CMSG_BYTES, segmentBytes, true);
+      controlBytes += CMSG_BYTES + 8;
+    }
+    this.#out.set(offset, length, this.#nameBytes, controlBytes);
+    const sent = Number(this.#sendmsg(this.#fd, this.#out.pointer, MSG_DONTWAIT));
+    if (sent >= 0) return true;
+    return this.#sendFailed(lastErrno(), offset, length, segmentBytes);
+  }
+
+  #sendFailed(errno: number, offset: number, length: number, segmentBytes: number): boolean {
+    if (errno === EAGAIN) return false;
+    if (this.#localBytes > 0 && (errno === EINVAL || errno === EADDRNOTAVAIL || errno === ENODEV)) {
+      // The address we were asked on is gone; the routing table knows another.
+      this.#localBytes = 0;
+      return this.#sendOnce(offset, length, segmentBytes);
+    }
+    if (segmentBytes > 0 && (errno === EIO || errno === EINVAL || errno === EMSGSIZE)) {
+      // The device cannot cut datagrams, or these do not fit its MTU: then the kernel gets them one by one.
+      if (errno === EIO) this.#canSegment = false;
+      return this.#sendEach(offset, length, segmentBytes);
+    }
+    return true;
+  }
+
+  #prepare(to: UdpDestination): void {
+    this.#destination = to;
+    const name = encodeSockaddr(to);
+    this.#out.name.bytes.set(name);
+    this.#nameBytes = name.length;
+    this.#localBytes = to.local === undefined ? 0 : this.#putLocal(to.local.address, to.scopeId);
+  }
+
+  /** The interface is left to the routing table, which may have changed; only link-local addresses need it. */
+  #putLocal(address: Uint8Array, scopeId: number): number {
+    const { view, bytes } = this.#out.control;
+    if (address.length === 4) {
+      this.#cmsg(0, CMSG_BYTES + 12, IPPROTO_IP, IP_PKTINFO);
+      view.setUint32(CMSG_BYTES, 0, true);
+      bytes.set(address, CMSG_BYTES + 4);
+      view.setUint32(CMSG_BYTES + 8, 0, true);
+      return CMSG_BYTES + 16;
+    }
+    this.#cmsg(0, CMSG_BYTES + 20, IPPROTO_IPV6, IPV6_PKTINFO);
+    bytes.set(address, CMSG_BYTES);
+    view.setUint32(CMSG_BYTES + 16, scopeId, true);
+    return CMSG_BYTES + 24;
+  }
+
+  #cmsg(at: number, length: number, level: number, type: number): void {
+    const { view } = this.#out.control;
+    view.setUint32(at, length, true);
+    view.setUint32(at + 4, 0, true);
+    view.setInt32(at + 8, level, true);
+    view.setInt32(at + 12, type, true);
+  }
+}
