@@ -195,10 +195,12 @@ export class Keypairs {
 /**
  * Whether a keypair is to be sent under rather than another: the newer one is.
  *
- * A side initiates every 5 s at most, so two within that time were made by both sides initiating at once. Then
- * both sides choose the same one, or each would send under what the other drops first at the next rekey.
+ * A side initiates every 5 s at most, so two within that time, the one by our own handshake second, were made by
+ * both sides initiating at once: the initiation of the peer came before its response to ours. Then both sides
+ * choose the same one, or each would send under what the other drops first at the next rekey. An initiation that
+ * comes later is of a peer that has lost its keys, as by a restart.
  */
 function isBetter(keypair: Keypair, other: Keypair): boolean {
   const newerBy = keypair.createdAt - other.createdAt;
-  return Math.abs(newerBy) < REKEY_TIMEOUT_MS ? keypair.isPreferred : newerBy > 0;
+  return newerBy >= 0 && (newerBy >= REKEY_TIMEOUT_MS || keypair.isPreferred);
 }

@@ -114,19 +114,26 @@ Deno.test("Keypairs: the responder sends under the new one when the initiator ha
 
 Deno.test("Keypairs: when both initiate at once, both choose the same and nothing in flight is lost", () => {
   for (const isOursPreferred of [false, true]) {
-    for (const order of [[2, 3], [3, 2]] as const) {
-      const { keypairs, dropped } = rig();
-      const old = keypair({ createdAt: 1 });
-      const theirs = keypair({ createdAt: order[0], isInitiator: false, isPreferred: !isOursPreferred });
-      const ours = keypair({ createdAt: order[1], isPreferred: isOursPreferred });
-      for (const pair of [old, theirs, ours]) keypairs.add(pair);
-      assertEquals(slots(keypairs), [old, ours, theirs]);
-      assertEquals(dropped, []);
-      assertEquals(keypairs.confirm(theirs), true);
-      assertEquals(slots(keypairs), isOursPreferred ? [theirs, ours, undefined] : [ours, theirs, undefined]);
-      assertEquals(dropped, [old]);
-    }
+    const { keypairs, dropped } = rig();
+    const old = keypair({ createdAt: 1 });
+    const theirs = keypair({ createdAt: 2, isInitiator: false, isPreferred: !isOursPreferred });
+    const ours = keypair({ createdAt: 3, isPreferred: isOursPreferred });
+    for (const pair of [old, theirs, ours]) keypairs.add(pair);
+    assertEquals(slots(keypairs), [old, ours, theirs]);
+    assertEquals(dropped, []);
+    assertEquals(keypairs.confirm(theirs), true);
+    assertEquals(slots(keypairs), isOursPreferred ? [theirs, ours, undefined] : [ours, theirs, undefined]);
+    assertEquals(dropped, [old]);
   }
+});
+
+Deno.test("Keypairs: a peer that initiates just after a handshake of ours has lost its keys, and is followed", () => {
+  const { keypairs } = rig();
+  const ours = keypair({ createdAt: 1, isPreferred: true });
+  const theirs = keypair({ createdAt: 2, isInitiator: false, isPreferred: false });
+  for (const pair of [ours, theirs]) keypairs.add(pair);
+  keypairs.confirm(theirs);
+  assertEquals(slots(keypairs), [ours, theirs, undefined]);
 });
 
 Deno.test("Keypairs: a next one proven long after we made another does not take its place", () => {
