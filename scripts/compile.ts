@@ -23,7 +23,7 @@ import { REPO } from "./support/repo.ts";
  * Modules that are started as workers. A worker's module is named at run time only, so `deno compile` has to
  * be told of it.
  */
-const WORKERS: readonly string[] = [];
+const WORKERS: readonly string[] = ["core/transport/wireguard/worker.ts"];
 
 /** What the command line asks for. */
 interface Plan {

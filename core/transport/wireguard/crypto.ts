@@ -1,0 +1,114 @@
+/**
+ * Which library encrypts packets: the first of libcrypto, `node:crypto` and noble that passes a self-test with a
+ * known answer and a forgery.
+ */
+
+import { Libcrypto, type LibcryptoKey } from "../../../ffi/libcrypto.ts";
+import type { PinnedBuffer } from "../../../ffi/memory.ts";
+import type { AeadKey, CryptoProvider, PacketCrypto } from "../../wireguard/crypto_provider.ts";
+import { NOBLE_HANDSHAKE, nobleProvider } from "../../wireguard/noble_provider.ts";
+import { nodeProvider } from "./node_provider.ts";
+
+/** The cipher on one pinned memory, by offsets into it. */
+export interface ArenaCipher {
+  /** Encrypts `length - 16` bytes in place and puts the tag behind them. */
+  seal(key: AeadKey, counterHigh: number, counterLow: number, offset: number, length: number): void;
+  /** Checks the tag, the last 16 bytes, and decrypts in place. @returns Whether it was right. */
+  open(key: AeadKey, counterHigh: number, counterLow: number, offset: number, length: number): boolean;
+}
+
+/** A provider and what it needs to be fast. */
+export interface PacketProvider extends CryptoProvider {
+  /** Its cipher on a memory that stays where it is. */
+  cipherOf(arena: PinnedBuffer): ArenaCipher;
+}
+
+/** Candidates, the fastest first; each may throw when its library is not there. */
+const CANDIDATES: readonly (() => PacketProvider)[] = [
+  libcryptoProvider,
+  () => withSubarrays(nodeProvider()),
+  () => withSubarrays(nobleProvider()),
+];
+
+/** Picks the first provider that works. Noble always does. */
+export function choosePacketProvider(
+  candidates: readonly (() => PacketProvider)[] = CANDIDATES,
+): PacketProvider {
+  for (const make of candidates) {
+    try {
+      const provider = make();
+      if (passesSelfTest(provider.packet)) return provider;
+    } catch {
+      // Its library is absent or refuses this cipher; the next one is slower and does the same.
+    }
+  }
+  return withSubarrays(nobleProvider());
+}
+
+/** OpenSSL 3. @throws {LibraryError} If it is not there. */
+export function libcryptoProvider(): PacketProvider {
+  const library = Libcrypto.open();
+  return {
+    name: "libcrypto",
+    handshake: NOBLE_HANDSHAKE,
+    packet: library,
+    cipherOf: (arena) => new LibcryptoArena(library, arena.address),
+  };
+}
+
+class LibcryptoArena implements ArenaCipher {
+  readonly #library: Libcrypto;
+  readonly #base: number;
+
+  constructor(library: Libcrypto, base: number) {
+    this.#library = library;
+    this.#base = base;
+  }
+
+  seal(key: AeadKey, high: number, low: number, offset: number, length: number): void {
+    this.#library.sealAt(key as LibcryptoKey, high, low, this.#base + offset, length);
+  }
+
+  open(key: AeadKey, high: number, low: number, offset: number, length: number): boolean {
+    return this.#library.openAt(key as LibcryptoKey, high, low, this.#base + offset, length);
+  }
+}
+
+/** For libraries that work on arrays. */
+export function withSubarrays(provider: CryptoProvider): PacketProvider {
+  const { packet } = provider;
+  return {
+    ...provider,
+    cipherOf: ({ bytes }) => ({
+      seal: (key, high, low, offset, length) =>
+        packet.seal(key, high, low, bytes.subarray(offset, offset + length)),
+      open: (key, high, low, offset, length) =>
+        packet.open(key, high, low, bytes.subarray(offset, offset + length)),
+    }),
+  };
+}
+
+/** Key 0x80 to 0x9f, counter 0, no text: the tag alone. Computed with Python `cryptography` 48 (OpenSSL 3). */
+const TAG_OF_NOTHING = [
+  ...[0x3a, 0xe5, 0xd3, 0xf2, 0xa3, 0x76, 0xd3, 0x17],
+  ...[0xea, 0xea, 0x5a, 0xef, 0x02, 0x15, 0xba, 0x54],
+];
+/** A length that is no multiple of a block of the cipher. */
+const SELF_TEST_BYTES = 1421;
+
+function passesSelfTest(packet: PacketCrypto): boolean {
+  const key = packet.importKey(Uint8Array.from({ length: 32 }, (_, i) => 0x80 + i));
+  try {
+    const nothing = new Uint8Array(16);
+    packet.seal(key, 0, 0, nothing);
+    if (!nothing.every((byte, i) => byte === TAG_OF_NOTHING[i])) return false;
+    const text = new Uint8Array(SELF_TEST_BYTES + 16).fill(0x5a, 0, SELF_TEST_BYTES);
+    packet.seal(key, 1, 2, text);
+    const forged = Uint8Array.from(text);
+    forged[SELF_TEST_BYTES - 1]! ^= 1;
+    return !packet.open(key, 1, 2, forged) && packet.open(key, 1, 2, text) &&
+      text.subarray(0, SELF_TEST_BYTES).every((byte) => byte === 0x5a);
+  } finally {
+    packet.releaseKey(key);
+  }
+}

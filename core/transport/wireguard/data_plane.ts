@@ -1,0 +1,148 @@
+/**
+ * The data path of one device: TUN on one side, UDP on the other, the protocol core between. One thread does
+ * nothing else; it waits for packets in the kernel and not in its event loop.
+ */
+
+import { TunPort } from "../../../ffi/linux_tun.ts";
+import { PollSet } from "../../../ffi/poll_set.ts";
+import { UdpPort } from "../../../ffi/udp_socket.ts";
+import type { WireGuardDevice } from "../../../ffi/netlink/wireguard.ts";
+import { EMPTY } from "../../wireguard/bytes.ts";
+import { Device } from "../../wireguard/device.ts";
+import type { DeviceOutput } from "../../wireguard/output.ts";
+import { Arena, TUN_IN, TUN_IN_BYTES, VNET_OUT } from "./arena.ts";
+import { Coalescer, MAX_PIECES } from "./coalescer.ts";
+import { choosePacketProvider } from "./crypto.ts";
+import { applyChange, describeDevice } from "./device_config.ts";
+import { Outbox } from "./outbox.ts";
+import { Receiver } from "./receiver.ts";
+import { Sender } from "./sender.ts";
+
+/** Descriptors of bound sockets; they stay whoever opened them's to close. */
+export interface SocketFds {
+  readonly 4?: number;
+  readonly 6?: number;
+}
+
+/** See the module. Everything in it runs on the thread that made it. */
+export class DataPlane {
+  readonly #arena = new Arena();
+  readonly #device: Device;
+  readonly #tun: TunPort;
+  readonly #outbox: Outbox;
+  readonly #sender: Sender;
+  readonly #receiver: Receiver;
+  readonly #coalescer: Coalescer;
+  readonly #fds: { readonly tun: number; readonly wakeUp: number };
+  #ports: UdpPort[] = [];
+  #poll: PollSet;
+  #privateKey: Uint8Array | undefined;
+
+  /** Name of the library that encrypts packets. */
+  readonly cryptoName: string;
+
+  constructor(fds: { readonly tun: number; readonly wakeUp: number }) {
+    this.#fds = fds;
+    this.#poll = new PollSet(fds.wakeUp, [fds.tun]);
+    const provider = choosePacketProvider();
+    this.cryptoName = provider.name;
+    this.#device = new Device({
+      crypto: provider,
+      random: (bytes) => void crypto.getRandomValues(bytes as Uint8Array<ArrayBuffer>),
+      wallClockMs: () => Date.now(),
+    });
+    this.#tun = new TunPort(fds.tun, this.#arena, {
+      readOffset: TUN_IN,
+      readBytes: TUN_IN_BYTES,
+      maxPieces: MAX_PIECES,
+    });
+    this.#outbox = new Outbox(this.#arena);
+    this.#coalescer = new Coalescer(this.#arena, this.#tun);
+    const parts = {
+      arena: this.#arena,
+      device: this.#device,
+      cipher: provider.cipherOf(this.#arena),
+      tun: this.#tun,
+      outbox: this.#outbox,
+      coalescer: this.#coalescer,
+    };
+    this.#sender = new Sender(parts);
+    this.#receiver = new Receiver(parts);
+    this.#receiver.onOutputs = (outputs) => this.#apply(outputs);
+  }
+
+  /** Moves packets until `isInterrupted` says that there is something else to do. */
+  run(isInterrupted: () => boolean): void {
+    while (!isInterrupted()) {
+      const now = this.#poll.now();
+      let isBusy = this.#sender.pump(now);
+      for (const port of this.#ports) isBusy = this.#receiver.pump(port, now) || isBusy;
+      if (this.#device.deadline <= now) this.#apply(this.#device.tick(now));
+      else if (this.#device.hasOutputs) this.#apply(this.#device.takeOutputs());
+      this.#outbox.flush();
+      if (!isBusy) this.#poll.wait(this.#device.deadline - now);
+    }
+  }
+
+  /** Uses these sockets from now on. */
+  setSockets(fds: SocketFds): void {
+    const [v4, v6] = ([4, 6] as const).map((family) => {
+      const fd = fds[family];
+      return fd === undefined ? undefined : new UdpPort(fd, family, this.#arena);
+    });
+    this.#outbox.ports = { 4: v4, 6: v6 };
+    this.#ports = [v4, v6].filter((port) => port !== undefined);
+    const all = [fds[4], fds[6]].filter((fd) => fd !== undefined);
+    this.#poll = new PollSet(this.#fds.wakeUp, [this.#fds.tun, ...all]);
+  }
+
+  /** Changes the MTU of the TUN, past which nothing is padded. */
+  setMtu(mtuBytes: number): void {
+    this.#device.mtuBytes = mtuBytes;
+    this.#sender.mtuBytes = mtuBytes;
+  }
+
+  /** Changes keys and peers. */
+  configure(change: WireGuardDevice): void {
+    if (change.privateKey !== undefined) this.#privateKey = change.privateKey;
+    applyChange(this.#device, change, this.#poll.now());
+    this.#apply(this.#device.takeOutputs());
+    this.#outbox.flush();
+  }
+
+  /** Shakes hands with all peers whose place is known, by an empty packet that waits for a session. */
+  greet(): void {
+    for (const peer of this.#device.peers()) {
+      if (peer.endpoint !== undefined) this.#device.stage(peer, EMPTY, this.#poll.now());
+    }
+    this.#apply(this.#device.takeOutputs());
+    this.#outbox.flush();
+  }
+
+  /** All there is to know of the device. */
+  describe(): WireGuardDevice {
+    return describeDevice(this.#device, this.#device.publicKey && this.#privateKey);
+  }
+
+  /** Zeroes all keys. */
+  close(): void {
+    this.#device.close();
+    this.#privateKey?.fill(0);
+  }
+
+  #apply(outputs: readonly DeviceOutput[]): void {
+    for (const output of outputs) {
+      if (output.kind === "datagram") this.#outbox.push(output.endpoint, output.bytes);
+      else if (output.kind === "packet") this.#deliver(output.bytes);
+    }
+  }
+
+  /** A packet that did not come by the fast way; its bytes are outside of the arena. */
+  #deliver(packet: Uint8Array): void {
+    this.#coalescer.flush();
+    this.#arena.bytes.fill(0, VNET_OUT, TUN_IN);
+    this.#arena.bytes.set(packet, this.#outbox.scratch);
+    this.#coalescer.add(this.#outbox.scratch, packet.length);
+    this.#coalescer.flush();
+  }
+}

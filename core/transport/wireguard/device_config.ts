@@ -1,0 +1,120 @@
+/**
+ * A device's configuration in the terms of the kernel's interface: what is asked for, and what is told. Whoever
+ * configures a kernel device, or the user-space one, says the same.
+ */
+
+import {
+  AF_INET,
+  AF_INET6,
+  WGDEVICE_F_REPLACE_PEERS,
+  WGPEER_F_REMOVE_ME,
+  WGPEER_F_REPLACE_ALLOWEDIPS,
+  WGPEER_F_UPDATE_ONLY,
+} from "../../../ffi/netlink/constants.ts";
+import type {
+  AllowedIp,
+  SocketAddress,
+  WireGuardDevice,
+  WireGuardPeer,
+} from "../../../ffi/netlink/wireguard.ts";
+import { ipFromBytes, ipToBytes } from "../../ip/address.ts";
+import { canonicalPrefix, type IpPrefix, prefixEquals } from "../../ip/prefix.ts";
+import { equalBytes, isZero } from "../../wireguard/bytes.ts";
+import type { Device } from "../../wireguard/device.ts";
+import { PeerEndpoint } from "../../wireguard/endpoint.ts";
+import type { Peer } from "../../wireguard/peer.ts";
+
+/** Carries a change out; port and mark are the sockets' business. Peers that stay keep their sessions. */
+export function applyChange(device: Device, change: WireGuardDevice, now: number): void {
+  if (change.privateKey !== undefined) {
+    device.setPrivateKey(isZero(change.privateKey) ? undefined : clamp(change.privateKey));
+  }
+  if (((change.flags ?? 0) & WGDEVICE_F_REPLACE_PEERS) !== 0) {
+    for (const peer of device.peers()) device.removePeer(peer);
+  }
+  for (const peer of change.peers ?? []) applyPeer(device, peer, now);
+}
+
+/** As RFC 7748 §5 has it, so that two forms of one key are one. */
+function clamp(key: Uint8Array): Uint8Array {
+  const clamped = Uint8Array.from(key);
+  clamped[0] = clamped[0]! & 0xf8;
+  clamped[31] = (clamped[31]! & 0x7f) | 0x40;
+  return clamped;
+}
+
+function applyPeer(device: Device, wanted: WireGuardPeer, now: number): void {
+  const flags = wanted.flags ?? 0;
+  const publicKey = wanted.publicKey!;
+  const present = device.peer(publicKey);
+  if ((flags & WGPEER_F_REMOVE_ME) !== 0) {
+    if (present !== undefined) device.removePeer(present);
+    return;
+  }
+  if (present === undefined && (flags & WGPEER_F_UPDATE_ONLY) !== 0) return;
+  // As the kernel: the device is no peer of itself, and saying so is not worth failing for.
+  if (device.publicKey !== undefined && equalBytes(device.publicKey, publicKey)) return;
+  const peer = present ?? device.addPeer(publicKey, now);
+  if (wanted.presharedKey !== undefined) device.setPresharedKey(peer, wanted.presharedKey);
+  const prefixes = (wanted.allowedIps ?? []).map(toPrefix);
+  for (const prefix of prefixes) device.addAllowedIp(peer, prefix);
+  if ((flags & WGPEER_F_REPLACE_ALLOWEDIPS) !== 0) removeOthers(device, peer, prefixes);
+  if (wanted.endpoint !== undefined && !isAt(peer.endpoint, wanted.endpoint)) {
+    const { address, port, scopeId } = wanted.endpoint;
+    device.setEndpoint(peer, new PeerEndpoint(address, port, { scopeId: scopeId ?? 0 }), now);
+  }
+  if (wanted.keepaliveSeconds !== undefined) {
+    device.setPersistentKeepalive(peer, wanted.keepaliveSeconds, now);
+  }
+}
+
+/** New ones are there already, so that no packet of a prefix that stays is without a peer in between. */
+function removeOthers(device: Device, peer: Peer, wanted: readonly IpPrefix[]): void {
+  const canonical = wanted.map(canonicalPrefix);
+  for (const prefix of device.allowedIps(peer)) {
+    if (!canonical.some((one) => prefixEquals(one, prefix))) device.removeAllowedIp(peer, prefix);
+  }
+}
+
+function isAt(endpoint: PeerEndpoint | undefined, { address, port, scopeId = 0 }: SocketAddress): boolean {
+  return endpoint !== undefined && endpoint.port === port && endpoint.scopeId === scopeId &&
+    equalBytes(endpoint.address, address);
+}
+
+function toPrefix({ address, prefixLength }: AllowedIp): IpPrefix {
+  return { address: ipFromBytes(address!), length: prefixLength! };
+}
+
+/** What a device tells of itself, secrets included. @param privateKey As it was set; undefined for none. */
+export function describeDevice(device: Device, privateKey: Uint8Array | undefined): WireGuardDevice {
+  return {
+    ...privateKey === undefined ? {} : { privateKey: clamp(privateKey) },
+    ...device.publicKey === undefined ? {} : { publicKey: device.publicKey },
+    peers: device.peers().map((peer) => describePeer(device, peer)),
+  };
+}
+
+function describePeer(device: Device, peer: Peer): WireGuardPeer {
+  const { endpoint, lastHandshakeUnixMs } = peer;
+  return {
+    publicKey: peer.publicKey,
+    presharedKey: peer.presharedKey,
+    ...endpoint === undefined
+      ? {}
+      : { endpoint: { address: endpoint.address, port: endpoint.port, scopeId: endpoint.scopeId } },
+    keepaliveSeconds: peer.persistentKeepaliveSeconds,
+    ...lastHandshakeUnixMs === undefined ? {} : { lastHandshake: toTimespec(lastHandshakeUnixMs) },
+    rxBytes: BigInt(peer.rxBytes),
+    txBytes: BigInt(peer.txBytes),
+    allowedIps: device.allowedIps(peer).map((prefix) => ({
+      family: prefix.address.family === 4 ? AF_INET : AF_INET6,
+      address: ipToBytes(prefix.address),
+      prefixLength: prefix.length,
+    })),
+  };
+}
+
+function toTimespec(unixMs: number): { seconds: bigint; nanoseconds: bigint } {
+  const ms = Math.floor(unixMs);
+  return { seconds: BigInt(Math.floor(ms / 1000)), nanoseconds: BigInt(ms % 1000) * 1_000_000n };
+}

@@ -1,0 +1,28 @@
+/** What main isolate and worker of a device say to each other. */
+
+import type { WireGuardDevice } from "../../../ffi/netlink/wireguard.ts";
+import type { SocketFds } from "./data_plane.ts";
+
+/** Something asked of the worker; answered by a {@linkcode WorkerReply} with the same number. */
+export type WorkerRequest =
+  & { readonly id: number }
+  & (
+    | {
+      readonly kind: "open";
+      readonly tunFd: number;
+      readonly wakeUpFd: number;
+      /** One Int32: how many requests were posted. */
+      readonly posted: SharedArrayBuffer;
+    }
+    | { readonly kind: "sockets"; readonly fds: SocketFds }
+    | { readonly kind: "mtu"; readonly mtuBytes: number }
+    | { readonly kind: "configure"; readonly change: WireGuardDevice }
+    | { readonly kind: "greet" }
+    | { readonly kind: "describe" }
+    | { readonly kind: "close" }
+  );
+
+/** The answer. */
+export type WorkerReply =
+  | { readonly id: number; readonly ok: true; readonly value?: unknown }
+  | { readonly id: number; readonly ok: false; readonly message: string };

@@ -1,0 +1,85 @@
+/**
+ * The worker of a device. It runs the data path until a request was posted, handles that, and goes on.
+ *
+ * Requests are counted in shared memory before the wake-up, so it knows how many messages its event loop still
+ * has to bring before it may block again.
+ */
+
+import { DataPlane } from "./data_plane.ts";
+import type { WorkerReply, WorkerRequest } from "./messages.ts";
+
+/** The part of a worker's global scope that is used. */
+interface WorkerScope {
+  onmessage: ((event: MessageEvent<WorkerRequest>) => void) | null;
+  postMessage(reply: WorkerReply): void;
+  close(): void;
+}
+
+class DeviceWorker {
+  readonly #scope: WorkerScope;
+  #plane: DataPlane | undefined;
+  #posted: Int32Array | undefined;
+  #handled = 0;
+  #isClosed = false;
+  #resume = (): void => {};
+
+  constructor(scope: WorkerScope) {
+    this.#scope = scope;
+    scope.onmessage = ({ data }) => this.#onRequest(data);
+  }
+
+  async run(): Promise<void> {
+    while (!this.#isClosed) {
+      if (this.#plane !== undefined && !this.#isInterrupted()) {
+        this.#plane.run(() => this.#isInterrupted());
+      }
+      await new Promise<void>((resolve) => this.#resume = resolve);
+    }
+    this.#scope.close();
+  }
+
+  #isInterrupted(): boolean {
+    return Atomics.load(this.#posted!, 0) !== this.#handled;
+  }
+
+  #onRequest(request: WorkerRequest): void {
+    this.#scope.postMessage(this.#answer(request));
+    this.#handled = (this.#handled + 1) | 0;
+    if (this.#isClosed || !this.#isInterrupted()) this.#resume();
+  }
+
+  #answer(request: WorkerRequest): WorkerReply {
+    try {
+      return { id: request.id, ok: true, value: this.#handle(request) };
+    } catch (error) {
+      return { id: request.id, ok: false, message: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
+  #handle(request: WorkerRequest): unknown {
+    if (request.kind === "open") {
+      this.#posted = new Int32Array(request.posted);
+      this.#plane = new DataPlane({ tun: request.tunFd, wakeUp: request.wakeUpFd });
+      return this.#plane.cryptoName;
+    }
+    const plane = this.#plane!;
+    switch (request.kind) {
+      case "sockets":
+        return plane.setSockets(request.fds);
+      case "mtu":
+        return plane.setMtu(request.mtuBytes);
+      case "configure":
+        return plane.configure(request.change);
+      case "greet":
+        return plane.greet();
+      case "describe":
+        return plane.describe();
+      case "close":
+        this.#isClosed = true;
+        return plane.close();
+    }
+  }
+}
+
+// Nobody posts to the main isolate, which may load this module as any other.
+if ("postMessage" in globalThis) void new DeviceWorker(self as unknown as WorkerScope).run();
