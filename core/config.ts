@@ -5,7 +5,7 @@
  */
 
 import { type LogFilter, parseLogFilter } from "./log_filter.ts";
-import { defaultDataDir, type HostFacts, overlaydSocket } from "./paths.ts";
+import { defaultDataDir, type HostFacts, overlaydSocket, uapiDir } from "./paths.ts";
 
 /** Which implementation of WireGuard to use. */
 export type WireGuardChoice = "auto" | "kernel" | "userspace";
@@ -48,6 +48,8 @@ export interface DaemonConfig {
   /** Whether to run under the Windows service manager. */
   readonly service: boolean;
   readonly wireguard: WireGuardChoice;
+  /** Directory of WireGuard control sockets. */
+  readonly uapiDir: string;
   /** Adapter that the base HCN network is bridged to; absent: an internal network. */
   readonly hcnUplinkAdapter?: string;
 }
@@ -66,6 +68,7 @@ export function resolveConfig(flags: DaemonFlags, environment: DaemonEnvironment
     cleanupOnExit: flags.cleanupOnExit ?? false,
     service: environment.os === "windows" && (flags.service ?? false),
     wireguard: flags.wireguard ?? "auto",
+    uapiDir: uapiDir(dataDir, environment),
     ...(adapter ? { hcnUplinkAdapter: adapter } : {}),
   };
 }

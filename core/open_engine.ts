@@ -21,7 +21,10 @@ export const MARKER_FILE = "agent_network.json";
 export async function openEngine(config: DaemonConfig, log: (part: string) => Log): Promise<EngineHandle> {
   const { dataDir } = config;
   await Deno.mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const backend = await selectBackend(log("backend"));
+  const backend = await selectBackend(log("backend"), {
+    wireguard: config.wireguard,
+    uapiDir: config.uapiDir,
+  });
   try {
     const store = openStateStore(join(dataDir, STATE_FILE));
     try {

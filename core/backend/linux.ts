@@ -2,6 +2,8 @@
 
 import type { NetlinkSubscription } from "../../ffi/netlink.ts";
 import { canBindUdp } from "../../ffi/udp_probe.ts";
+import type { WireGuardChoice } from "../config.ts";
+import { UnsupportedError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type {
   BackendCapabilities,
@@ -23,13 +25,25 @@ import { ensureBridge } from "./linux/bridge.ts";
 import { changeDevice, type DeviceTools, ensureDevice, readDevice } from "./linux/device.ts";
 import { findEgress } from "./linux/egress.ts";
 import { takeInventory } from "./linux/inventory.ts";
-import { translated } from "./linux/kernel_errors.ts";
+import { translate, translated } from "./linux/kernel_errors.ts";
 import { LinkRemover } from "./linux/link_remover.ts";
 import { identify, isAlive } from "./linux/process.ts";
 import { RtNetlink } from "./linux/rtnetlink.ts";
 import { HostSysctls } from "./linux/sysctl.ts";
+import { UserspaceDevices } from "./linux/userspace_devices.ts";
 import { watchLinks } from "./linux/watch.ts";
 import { NO_KERNEL_WIREGUARD, WireGuardControl } from "./linux/wireguard_control.ts";
+
+/** How a backend is to work. */
+export interface LinuxBackendOptions {
+  /** Which implementation of WireGuard; the kernel's is taken first unless said otherwise. */
+  readonly wireguard?: WireGuardChoice;
+  /** Directory of the control sockets of user-space devices; none are made without it. */
+  readonly uapiDir?: string;
+}
+
+/** Why there is no WireGuard at all. */
+const NO_WIREGUARD = `${NO_KERNEL_WIREGUARD}; nor is there /dev/net/tun for a device in user space`;
 
 /** See the module. */
 export class LinuxBackend implements NetworkBackend {
@@ -40,18 +54,41 @@ export class LinuxBackend implements NetworkBackend {
   readonly #sysctls: HostSysctls;
   readonly #log: Log;
   readonly #watches = new Set<NetlinkSubscription>();
+  readonly #userspace: UserspaceDevices;
+  readonly #choice: WireGuardChoice;
+  /** Decided at the first question that has an answer: devices do not change sides while the process runs. */
+  #wireguardKind: "kernel" | "userspace" | undefined;
 
-  private constructor(log: Log) {
+  private constructor(log: Log, options: LinuxBackendOptions) {
     this.#log = log;
+    this.#choice = options.wireguard ?? "auto";
     this.#host = RtNetlink.open();
     this.#wireguard = WireGuardControl.open();
     this.#remover = new LinkRemover(RtNetlink.open());
     this.#sysctls = new HostSysctls(log);
+    this.#userspace = new UserspaceDevices({
+      host: this.#host,
+      sysctls: this.#sysctls,
+      log,
+      uapiDir: options.uapiDir,
+    });
   }
 
   /** Opens the connections to the kernel. @throws {OverlayError} If there is no netlink. */
-  static open(log: Log): Promise<LinuxBackend> {
-    return run("talk to the kernel", () => new LinuxBackend(log));
+  static open(log: Log, options: LinuxBackendOptions = {}): Promise<LinuxBackend> {
+    return run("talk to the kernel", () => new LinuxBackend(log, options));
+  }
+
+  /** Which implementation the devices of this process have; undefined if this host has none. */
+  #kind(): "kernel" | "userspace" | undefined {
+    if (this.#wireguardKind !== undefined) return this.#wireguardKind;
+    const kernel = this.#choice !== "userspace" && this.#wireguard.isAvailable();
+    const userspace = this.#choice !== "kernel" && UserspaceDevices.isAvailable();
+    return this.#wireguardKind = kernel ? "kernel" : userspace ? "userspace" : undefined;
+  }
+
+  get #noWireGuard(): string {
+    return this.#choice === "kernel" ? NO_KERNEL_WIREGUARD : NO_WIREGUARD;
   }
 
   get #attachmentTools(): AttachmentTools {
@@ -63,11 +100,10 @@ export class LinuxBackend implements NetworkBackend {
   }
 
   capabilities(): Promise<BackendCapabilities> {
-    return run("ask the kernel for WireGuard", () => ({
-      wireguard: this.#wireguard.isAvailable()
-        ? { kind: "kernel" as const }
-        : { kind: "none" as const, reason: NO_KERNEL_WIREGUARD },
-    }));
+    return run("ask for WireGuard", () => {
+      const kind = this.#kind();
+      return { wireguard: kind ? { kind } : { kind: "none" as const, reason: this.#noWireGuard } };
+    });
   }
 
   ensureServiceNetwork(spec: ServiceNetworkSpec): Promise<void> {
@@ -79,22 +115,37 @@ export class LinuxBackend implements NetworkBackend {
   }
 
   ensureDevice(spec: DeviceSpec): Promise<void> {
-    return run(`set up WireGuard device ${spec.name}`, () => ensureDevice(this.#deviceTools, spec));
+    return runAsync(`set up WireGuard device ${spec.name}`, async () => {
+      const kind = this.#kind();
+      if (kind === undefined) throw new UnsupportedError(this.#noWireGuard);
+      await this.#removeOtherKind(spec, kind === "kernel" ? "tun" : "wireguard");
+      if (kind === "kernel") ensureDevice(this.#deviceTools, spec);
+      else await this.#userspace.ensure(spec);
+    });
+  }
+
+  /** A device of ours that an earlier process made in the other way makes room. */
+  async #removeOtherKind({ name, tag }: DeviceSpec, kind: "tun" | "wireguard"): Promise<void> {
+    if (this.#host.findLink(name)?.info?.kind === kind) await this.#remover.remove([{ name, tag }]);
   }
 
   changeDevice(name: string, change: DeviceChange): Promise<void> {
-    return run(
-      `change WireGuard device ${name}`,
-      () => changeDevice(this.#deviceTools, name, change),
-    );
+    return runAsync(`change WireGuard device ${name}`, async () => {
+      if (this.#kind() === "userspace") await this.#userspace.change(name, change);
+      else changeDevice(this.#deviceTools, name, change);
+    });
   }
 
-  removeDevice(name: string, tag: OwnerTag): Promise<void> {
-    return this.#remover.remove([{ name, tag }]);
+  async removeDevice(name: string, tag: OwnerTag): Promise<void> {
+    await this.#remover.remove([{ name, tag }]);
+    await runAsync(`end WireGuard device ${name}`, () => this.#userspace.forget(name));
   }
 
   readDevice(name: string): Promise<DeviceState> {
-    return run(`read WireGuard device ${name}`, () => readDevice(this.#deviceTools, name));
+    return runAsync(`read WireGuard device ${name}`, async () => {
+      if (this.#kind() === "userspace") return await this.#userspace.read(name);
+      return readDevice(this.#deviceTools, name);
+    });
   }
 
   identify(pid: number): Promise<NetnsIdentity> {
@@ -124,7 +175,7 @@ export class LinuxBackend implements NetworkBackend {
   }
 
   removeEntry(entry: InventoryEntry): Promise<void> {
-    return this.#remover.remove([{ name: entry.name, tag: entry.tag }]);
+    return this.removeDevice(entry.name, entry.tag);
   }
 
   egress(): Promise<Egress> {
@@ -158,6 +209,7 @@ export class LinuxBackend implements NetworkBackend {
   close(): void {
     for (const subscription of this.#watches) subscription[Symbol.dispose]();
     this.#watches.clear();
+    void this.#userspace[Symbol.asyncDispose]();
     this.#remover[Symbol.dispose]();
     this.#wireguard[Symbol.dispose]();
     this.#host[Symbol.dispose]();
@@ -168,4 +220,13 @@ export class LinuxBackend implements NetworkBackend {
 // deno-lint-ignore require-await
 async function run<T>(doing: string, section: () => T): Promise<T> {
   return translated(doing, section);
+}
+
+/** The same for work that waits. */
+async function runAsync<T>(doing: string, section: () => Promise<T>): Promise<T> {
+  try {
+    return await section();
+  } catch (error) {
+    throw translate(doing, error);
+  }
 }

@@ -23,6 +23,11 @@ export const SERVE_FLAGS: readonly FlagSpec[] = [
   SOCKET,
   { name: "cleanup-on-exit", help: "Remove the data plane when the daemon ends, instead of leaving it up" },
   { name: "log-format", value: "text|json", help: "Form of the log records on stdout [default: text]" },
+  {
+    name: "wireguard",
+    value: "auto|kernel|userspace",
+    help: "Which WireGuard to use; auto takes the kernel's where there is one [default: auto]",
+  },
   { name: "service" },
   HELP,
   VERSION,

@@ -21,6 +21,7 @@ export interface ServeCommand extends Location {
   readonly service: boolean;
   readonly cleanupOnExit: boolean;
   readonly logFormat: "text" | "json";
+  readonly wireguard: "auto" | "kernel" | "userspace";
 }
 
 /** Something an operator asks of this node. */
@@ -91,6 +92,7 @@ function serveCommand(values: FlagValues): ServeCommand {
     service: values.has("service"),
     cleanupOnExit: values.has("cleanup-on-exit"),
     logFormat: choice(values, "log-format", ["text", "json"]) ?? "text",
+    wireguard: choice(values, "wireguard", ["auto", "kernel", "userspace"]) ?? "auto",
     ...location(values),
   };
 }

@@ -18,6 +18,7 @@ Deno.test("resolveConfig() without flags and environment gives the platform's de
     cleanupOnExit: false,
     service: false,
     wireguard: "auto",
+    uapiDir: "/var/run/wireguard",
   });
 });
 
@@ -27,6 +28,7 @@ Deno.test("a flag leads over the environment, and the socket goes with the resol
   const flagged = resolve({ dataDir: "/tmp/flag/" }, env);
   assertEquals([flagged.dataDir, flagged.socket], ["/tmp/flag/", "/tmp/flag/run/zlayer-overlayd.sock"]);
   const both = resolve({ dataDir: "/tmp/flag", socket: "/run/x.sock" }, env);
+  assertEquals(both.uapiDir, "/tmp/flag/run/wireguard");
   assertEquals([both.dataDir, both.socket, both.socketGiven], ["/tmp/flag", "/run/x.sock", true]);
 });
 

@@ -1,18 +1,17 @@
 /** WireGuard devices of the kernel: link, key, peers, address and routes, changed in place. */
 
-import { EEXIST, EOPNOTSUPP } from "../../../ffi/errno.ts";
+import { EOPNOTSUPP } from "../../../ffi/errno.ts";
 import * as nl from "../../../ffi/netlink/constants.ts";
 import type { Link } from "../../../ffi/netlink/link.ts";
 import { wireguardInfo } from "../../../ffi/netlink/link_kind.ts";
-import { AlreadyExistsError, InvalidConfigError, NotFoundError, UnsupportedError } from "../../errors.ts";
-import { canonicalPrefix, formatPrefix, type IpPrefix, prefixEquals } from "../../ip/prefix.ts";
+import { NotFoundError, UnsupportedError } from "../../errors.ts";
 import type { DeviceChange, DeviceSpec, DeviceState } from "../backend.ts";
 import { ensureOnlyAddress } from "./addresses.ts";
 import { planChange, planDevice, toDeviceState } from "./device_plan.ts";
-import { hasErrno, isGone, translate } from "./kernel_errors.ts";
+import { addRoutes, ensureRoutes, refuseDefaultRoute, removeRoutes } from "./device_routes.ts";
+import { hasErrno } from "./kernel_errors.ts";
 import { foreignLink, isOwnedBy, NEWBORN_GROUP, tagOf } from "./ownership.ts";
-import { addRoute, createLink, deleteRoute, LINK_UP, setLink } from "./requests.ts";
-import { destinationOf, ourRoutes } from "./routes.ts";
+import { createLink, LINK_UP, setLink } from "./requests.ts";
 import type { RtNetlink } from "./rtnetlink.ts";
 import type { HostSysctls } from "./sysctl.ts";
 import { NO_KERNEL_WIREGUARD, type WireGuardControl } from "./wireguard_control.ts";
@@ -84,45 +83,4 @@ function findOrCreate(host: RtNetlink, spec: DeviceSpec): Link {
     throw cause;
   }
   return host.link(spec.name);
-}
-
-function refuseDefaultRoute(route: IpPrefix): void {
-  if (route.length > 0) return;
-  throw new InvalidConfigError(`route ${formatPrefix(route)} would take over the host's default route`);
-}
-
-/** Makes the routes of ours by this device exactly those specified. */
-function ensureRoutes(host: RtNetlink, index: number, spec: DeviceSpec): void {
-  const present = routesOf(host, index);
-  // The kernel made the one of the address. One within it is none too many: it may be a host that a bridge claims.
-  const wanted = spec.routes.filter((route) => !prefixEquals(canonicalPrefix(spec.address), route));
-  removeRoutes(host, index, present.filter((route) => !wanted.some((one) => prefixEquals(one, route))));
-  addRoutes(host, index, wanted.filter((route) => !present.some((one) => prefixEquals(one, route))));
-}
-
-function routesOf(host: RtNetlink, index: number): IpPrefix[] {
-  return ourRoutes(host, { index }).map(destinationOf).filter((prefix) => prefix !== undefined);
-}
-
-/** @returns Those added; all of them are undone if one fails. */
-function addRoutes(host: RtNetlink, index: number, routes: readonly IpPrefix[]): IpPrefix[] {
-  const present = routes.length === 0 ? [] : routesOf(host, index);
-  const missing = routes.filter((route) => !present.some((one) => prefixEquals(one, route)));
-  const outcomes = host.tryExecute(missing.map((destination) => addRoute({ destination, index })));
-  const failed = outcomes.findIndex((error) => error !== undefined);
-  if (failed < 0) return missing;
-  removeRoutes(host, index, missing.filter((_, i) => outcomes[i] === undefined));
-  const what = formatPrefix(missing[failed]!);
-  if (hasErrno(outcomes[failed], EEXIST)) {
-    throw new AlreadyExistsError(`route ${what} already exists by another interface; remove it first`, {
-      cause: outcomes[failed],
-    });
-  }
-  throw translate(`add route ${what}`, outcomes[failed]);
-}
-
-function removeRoutes(host: RtNetlink, index: number, routes: readonly IpPrefix[]): void {
-  const outcomes = host.tryExecute(routes.map((destination) => deleteRoute({ destination, index })));
-  const failed = outcomes.find((error) => error !== undefined && !isGone(error));
-  if (failed) throw translate("remove routes", failed);
 }

@@ -3,7 +3,13 @@ import { COMMANDS } from "../../../core/cli/commands.ts";
 import * as codes from "../../../core/cli/exit_codes.ts";
 import { type CommandLine, parseCommandLine } from "../../../core/cli/parse.ts";
 
-const SERVE = { kind: "serve", service: false, cleanupOnExit: false, logFormat: "text" } as const;
+const SERVE = {
+  kind: "serve",
+  service: false,
+  cleanupOnExit: false,
+  logFormat: "text",
+  wireguard: "auto",
+} as const;
 
 Deno.test("parseCommandLine() accepts [daemon 18]", async (t) => {
   const cases: { args: string[]; want: CommandLine }[] = [
@@ -18,6 +24,8 @@ Deno.test("parseCommandLine() accepts [daemon 18]", async (t) => {
     { args: ["--service"], want: { ...SERVE, service: true } },
     { args: ["--cleanup-on-exit"], want: { ...SERVE, cleanupOnExit: true } },
     { args: ["--log-format=json"], want: { ...SERVE, logFormat: "json" } },
+    { args: ["--wireguard=userspace"], want: { ...SERVE, wireguard: "userspace" } },
+    { args: ["--wireguard", "kernel"], want: { ...SERVE, wireguard: "kernel" } },
     { args: ["status"], want: { kind: "status", json: false } },
     { args: ["status", "--json", "--data-dir=/x"], want: { kind: "status", json: true, dataDir: "/x" } },
     { args: ["--socket", "/y", "status"], want: { kind: "status", json: false, socket: "/y" } },
