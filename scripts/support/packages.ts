@@ -38,6 +38,7 @@ export const PACKAGES: readonly DebianPackage[] = [
   { name: "cpio", probe: "cpio", use: "the guest's initramfs" },
   { name: "wireguard-go", probe: "wireguard-go", use: "interoperability, comparison" },
   { name: "wireguard-tools", probe: "wg", use: "assertions on WireGuard" },
+  { name: "wireguard-go", probe: "wireguard-go", use: "a peer of another make" },
   { name: "iperf3", probe: "iperf3", use: "flows across restarts" },
   { name: "netavark", probe: "/usr/lib/podman/netavark", use: "comparison" },
   { name: "containernetworking-plugins", probe: "/usr/lib/cni/bridge", use: "comparison" },

@@ -86,6 +86,7 @@ for (
     assertEquals(await auditNode(node, [a, b, c]), []);
     await node.client.teardownServiceOverlay("web");
     await node.client.teardownServiceOverlay("db");
+    await node.client.teardownGlobalOverlay();
     assertEquals(await node.ownLinkNames(), []);
   });
 }

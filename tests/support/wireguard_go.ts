@@ -94,7 +94,7 @@ export class WireguardGo implements AsyncDisposable {
 }
 
 /** Makes a veth pair between the test's namespace and another. @returns Our end. */
-async function joinUnderlay(netns: NamedNetns): Promise<string> {
+export async function joinUnderlay(netns: NamedNetns): Promise<string> {
   const [ours, its] = [testName("u"), testName("u")];
   await HERE.must(["ip", "link", "add", ours, "type", "veth", "peer", "name", its, "netns", netns.name]);
   const ends = [{ place: HERE, link: ours, addresses: UNDERLAY.ours }, {

@@ -1,0 +1,285 @@
+/** Devices in user space, whole: our backend with TUN, sockets and worker, against itself and wireguard-go. */
+import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
+import type { DeviceChange, DevicePeer, DeviceSpec } from "../../../core/backend/backend.ts";
+import { LinuxBackend } from "../../../core/backend/linux.ts";
+import { parseIp } from "../../../core/ip/address.ts";
+import { parsePrefix } from "../../../core/ip/prefix.ts";
+import { SILENT_LOG } from "../../../core/log.ts";
+import { encodeKey, generateKeyPair, type KeyPair } from "../../../core/wireguard/keys.ts";
+import { BackendNode, type NodeDevice } from "../../support/backend_node.ts";
+import { LeakAudit } from "../../support/leak_audit.ts";
+import { HERE, NamedNetns, needing, testName } from "../../support/test_netns.ts";
+import { waitFor } from "../../support/wait_for.ts";
+import { ITS_PORT, joinUnderlay, OVERLAY, UNDERLAY, WireguardGo } from "../../support/wireguard_go.ts";
+
+const UAPI_DIR = "/var/run/wireguard";
+const TAG = "zlayer-overlayd/test/0:device";
+const OUR_PORT = 51999;
+
+/** One end in this namespace, by a backend of this process. */
+class OurEnd implements AsyncDisposable {
+  readonly link = testName("d");
+  readonly spec: DeviceSpec;
+
+  private constructor(readonly backend: LinuxBackend, keys: KeyPair, peer: DevicePeer) {
+    this.spec = {
+      name: this.link,
+      tag: TAG,
+      privateKey: keys.privateKey,
+      listenPort: OUR_PORT,
+      address: parsePrefix(`${OVERLAY.ours[0]}/24`)!,
+      mtuBytes: 1420,
+      peers: [peer],
+      routes: [],
+    };
+  }
+
+  static async start(keys: KeyPair, peer: DevicePeer): Promise<OurEnd> {
+    const backend = await LinuxBackend.open(SILENT_LOG, { wireguard: "userspace", uapiDir: UAPI_DIR });
+    const end = new OurEnd(backend, keys, peer);
+    await backend.ensureDevice(end.spec);
+    await HERE.must(["ip", "address", "add", `${OVERLAY.ours[1]}/64`, "dev", end.link, "nodad"]);
+    return end;
+  }
+
+  get change(): DeviceChange {
+    return { set: this.spec.peers, remove: [], addRoutes: [], removeRoutes: [] };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.backend.removeDevice(this.link, TAG);
+    this.backend.close();
+  }
+}
+
+function newKeys(): KeyPair {
+  return generateKeyPair((bytes) => void crypto.getRandomValues(bytes));
+}
+
+function itsPeer(keys: KeyPair, family: 0 | 1 = 0): DevicePeer {
+  return {
+    publicKey: keys.publicKey,
+    endpoint: { ip: parseIp(UNDERLAY.its[family])!, port: ITS_PORT },
+    allowedIps: OVERLAY.its.map((ip) => parsePrefix(ip)!),
+    keepaliveSeconds: 0,
+  };
+}
+
+/** The other end as one of ours, in a namespace and process of its own. */
+async function startNode(
+  stack: AsyncDisposableStack,
+  keys: KeyPair,
+  ours: KeyPair,
+): Promise<
+  { readonly netns: NamedNetns; readonly device: NodeDevice; node: BackendNode; readonly dir: string }
+> {
+  const netns = stack.use(await NamedNetns.create());
+  await joinUnderlay(netns);
+  const dir = await Deno.makeTempDir({ prefix: "zt" });
+  stack.defer(() => Deno.remove(dir, { recursive: true }));
+  const device: NodeDevice = {
+    name: testName("n"),
+    tag: TAG,
+    privateKey: encodeKey(keys.privateKey),
+    listenPort: ITS_PORT,
+    address: `${OVERLAY.its[0]}/24`,
+    mtuBytes: 1420,
+    peers: [{ publicKey: encodeKey(ours.publicKey), allowedIps: OVERLAY.ours }],
+    routes: [],
+  };
+  const node = stack.use(BackendNode.start(netns, dir));
+  await node.ask({ op: "ensure", device });
+  await netns.must(["ip", "address", "add", `${OVERLAY.its[1]}/64`, "dev", device.name, "nodad"]);
+  return { netns, device, node, dir };
+}
+
+function liveTest(name: string, programs: readonly string[], run: () => Promise<void>): void {
+  Deno.test({
+    ...needing(["ip", "ping", ...programs], name),
+    fn: async () => {
+      await using _audit = await LeakAudit.begin();
+      await run();
+    },
+  });
+}
+
+/** An iperf3 server; killed with its scope, as one that is to end by itself waits for ever at times. */
+async function iperfServer(netns: NamedNetns): Promise<AsyncDisposable> {
+  const child = new Deno.Command("ip", {
+    args: ["netns", "exec", netns.name, "iperf3", "-s"],
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  await waitFor("iperf3 listens", async () => (await netns.must(["ss", "-ltn"])).includes(":5201"));
+  return {
+    async [Symbol.asyncDispose](): Promise<void> {
+      child.kill("SIGKILL");
+      await child.status;
+    },
+  };
+}
+
+/** Bytes per second of one TCP stream through the tunnel, 1 s. */
+async function throughput(address: string, ...options: string[]): Promise<number> {
+  const stdout = await HERE.must(["iperf3", "-c", address, "-t", "1", "-J", ...options], {
+    timeoutMs: 20_000,
+  });
+  return JSON.parse(stdout).end.sum_received.bits_per_second / 8;
+}
+
+for (const family of [0, 1] as const) {
+  const outside = family === 0 ? "IPv4" : "IPv6";
+  liveTest(
+    `two devices of ours over ${outside} carry pings and TCP of both families [overlay T12]`,
+    ["iperf3"],
+    async () => {
+      await using stack = new AsyncDisposableStack();
+      const [ours, its] = [newKeys(), newKeys()];
+      const { netns, node, device } = await startNode(stack, its, ours);
+      await using end = await OurEnd.start(ours, itsPeer(its, family));
+      await using _server = await iperfServer(netns);
+      for (const address of OVERLAY.its) {
+        assert(await HERE.ping(address, { count: 5 }), `ping ${address}`);
+        assert(
+          await HERE.ping(address, { count: 2, size: address.includes(":") ? 1372 : 1392 }),
+          "full size",
+        );
+        assert(await throughput(address) > 1_000_000, `to ${address}`);
+        assert(await throughput(address, "-R") > 1_000_000, `from ${address}`);
+      }
+      const [seen] = (await node.read(device.name)).peers;
+      assertNotEquals(seen!.handshake, 0);
+      const state = await end.backend.readDevice(end.link);
+      assert(state.peers[0]!.rxBytes > 2_000_000);
+    },
+  );
+
+  liveTest(
+    `a device and wireguard-go over ${outside} carry pings and TCP of both families, in both roles`,
+    ["wireguard-go", "wg", "iperf3"],
+    async () => {
+      const [ours, its] = [newKeys(), newKeys()];
+      await using other = await WireguardGo.start({ privateKey: its.privateKey, peer: ours.publicKey });
+      await using _end = await OurEnd.start(ours, itsPeer(its, family));
+      await using _server = await iperfServer(other.netns);
+      for (const address of OVERLAY.its) {
+        assert(await HERE.ping(address, { count: 5 }), `ping ${address}`);
+        assert(await throughput(address) > 1_000_000, `to ${address}`);
+        assert(await throughput(address, "-R") > 1_000_000, `from ${address}`);
+      }
+    },
+  );
+}
+
+liveTest("wireguard-go initiates, and the device learns where it is", ["wireguard-go", "wg"], async () => {
+  const [ours, its] = [newKeys(), newKeys()];
+  await using other = await WireguardGo.start({
+    privateKey: its.privateKey,
+    peer: ours.publicKey,
+    endpoint: `${UNDERLAY.ours[0]}:${OUR_PORT}`,
+  });
+  const { endpoint: _, ...silent } = itsPeer(its);
+  await using end = await OurEnd.start(ours, silent);
+  assert(await other.netns.ping(OVERLAY.ours[0], { count: 3 }));
+  const { endpoint } = (await end.backend.readDevice(end.link)).peers[0]!;
+  assertEquals([endpoint?.ip, endpoint?.port], [parseIp(UNDERLAY.its[0])!, ITS_PORT]);
+});
+
+liveTest(
+  "a peer added again and given more allowed IPs under traffic loses no packet [overlay T15] [overlay T16]",
+  [],
+  async () => {
+    await using stack = new AsyncDisposableStack();
+    const [ours, its] = [newKeys(), newKeys()];
+    await startNode(stack, its, ours);
+    await using end = await OurEnd.start(ours, itsPeer(its));
+    assert(await HERE.ping(OVERLAY.its[0]));
+    const pings = HERE.run(["ping", "-n", "-q", "-i", "0.005", "-c", "300", "-W", "1", OVERLAY.its[0]]);
+    let done = false;
+    void pings.finally(() => done = true);
+    let changes = 0;
+    for (; !done; changes++) {
+      const extra = parsePrefix(`10.77.${changes % 200}.0/24`)!;
+      const [peer] = end.spec.peers;
+      await end.backend.changeDevice(end.link, {
+        ...end.change,
+        set: [{ ...peer!, allowedIps: changes % 2 === 0 ? peer!.allowedIps : [...peer!.allowedIps, extra] }],
+      });
+    }
+    assertMatch((await pings).stdout, /300 packets transmitted, 300 received/);
+    assert(changes > 20, `${changes} changes`);
+    assertEquals((await end.backend.readDevice(end.link)).peers.length, 1);
+  },
+);
+
+liveTest(
+  "a process killed and started again keeps link and routes, and TCP goes on",
+  ["iperf3"],
+  async () => {
+    await using stack = new AsyncDisposableStack();
+    const [ours, its] = [newKeys(), newKeys()];
+    const { netns, device, node, dir } = await startNode(stack, its, ours);
+    await using _end = await OurEnd.start(ours, itsPeer(its));
+    assert(await HERE.ping(OVERLAY.its[0]));
+    const before = await netns.link(device.name);
+    await using _server = await iperfServer(netns);
+    const flow = HERE.run(["iperf3", "-c", OVERLAY.its[0], "-t", "8", "-J"]);
+    await waitFor("the flow runs", async () => (await node.read(device.name)).peers[0]!.rxBytes > 1_000_000);
+    await node.kill();
+    assertEquals((await netns.link(device.name))!.ifindex, before!.ifindex, "the link stays");
+    assertEquals((await netns.addresses(device.name)).length, 2, "addresses stay");
+    const again = stack.use(BackendNode.start(netns, dir));
+    // It knows where the other end is and shakes hands at once; otherwise the other end would, after 15 s.
+    const peers = device.peers.map((peer) => ({ ...peer, endpoint: `${UNDERLAY.ours[0]}:${OUR_PORT}` }));
+    await again.ask({ op: "ensure", device: { ...device, peers } });
+    const { code, stdout } = await flow;
+    assertEquals(code, 0, stdout.slice(-500));
+    const last = JSON.parse(stdout).intervals.at(-1).sum;
+    assert(last.bytes > 100_000, `the last second moved ${last.bytes} bytes`);
+  },
+);
+
+liveTest(
+  "wg shows and sets a device by its control socket, which replaces one left over [overlay T6] [overlay T8]",
+  ["wg"],
+  async () => {
+    await Deno.mkdir(UAPI_DIR, { recursive: true });
+    const [ours, its] = [newKeys(), newKeys()];
+    await using end = await OurEnd.start(ours, itsPeer(its));
+    const path = `${UAPI_DIR}/${end.link}.sock`;
+    assertEquals((await Deno.stat(path)).mode! & 0o777, 0o600);
+    const show = async (what: string): Promise<string> =>
+      (await HERE.must(["wg", "show", end.link, what])).trim();
+    assertEquals(await show("public-key"), encodeKey(ours.publicKey));
+    assertEquals(await show("listen-port"), String(OUR_PORT));
+    assertEquals(await show("endpoints"), `${encodeKey(its.publicKey)}\t${UNDERLAY.its[0]}:${ITS_PORT}`);
+    const other = encodeKey(newKeys().publicKey);
+    const set = ["peer", other, "allowed-ips", "10.9.9.0/24,fd99:9::/64", "endpoint", "[fd99::7]:7"];
+    await HERE.must(["wg", "set", end.link, "fwmark", "0x10", ...set, "persistent-keepalive", "25"]);
+    assertMatch(
+      await show("allowed-ips"),
+      new RegExp(`${other.replaceAll(/[+/]/g, ".")}\\s10.9.9.0/24 fd99:9::/64`),
+    );
+    assertMatch(await show("persistent-keepalive"), /\t25/);
+    assertEquals(await show("fwmark"), "0x10");
+    await HERE.must(["wg", "set", end.link, "peer", other, "remove"]);
+    assertEquals((await show("peers")).split("\n"), [encodeKey(its.publicKey)]);
+    await HERE.must(["wg", "set", end.link, "listen-port", "0"]);
+    assertNotEquals(await show("listen-port"), String(OUR_PORT));
+    await end.backend.removeDevice(end.link, TAG);
+    assertEquals(await Deno.stat(path).catch(() => "gone"), "gone");
+    await Deno.writeTextFile(path, "left over");
+    await end.backend.ensureDevice(end.spec);
+    assertEquals(await show("listen-port"), String(OUR_PORT));
+  },
+);
+
+liveTest("a device whose link was deleted by hand is made anew", [], async () => {
+  const [ours, its] = [newKeys(), newKeys()];
+  await using end = await OurEnd.start(ours, itsPeer(its));
+  await HERE.must(["ip", "link", "del", end.link]);
+  await waitFor("the device is gone", () => end.backend.readDevice(end.link).then(() => false, () => true));
+  await end.backend.ensureDevice(end.spec);
+  assertEquals((await HERE.link(end.link))!.ifalias, TAG);
+});
