@@ -41,7 +41,7 @@ import type {
   ServiceOverlayReply,
 } from "./service.ts";
 import type { StateStore } from "./state/state_store.ts";
-import { pollInput, Turnstile } from "./turnstile.ts";
+import { slicedBreath, Turnstile } from "./turnstile.ts";
 
 /** Longest public key text that `set_local_wg_pubkey` keeps; it is only compared. */
 const MAX_PUBKEY_LENGTH = 256;
@@ -96,7 +96,7 @@ export class OverlayEngine implements OverlayService {
       marker: options.marker,
       addresses: new AddressBook(store),
       locks: new KeyedLock(),
-      turns: new Turnstile(pollInput),
+      turns: new Turnstile(slicedBreath()),
       clock,
       log,
       installation: installationId(options.dataDir),

@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { Turnstile } from "../../core/turnstile.ts";
+import { slicedBreath, Turnstile } from "../../core/turnstile.ts";
 
 /** A breath that the test lets out. */
 function scripted(): { breathe: () => Promise<void>; breaths: (() => void)[] } {
@@ -38,4 +38,36 @@ Deno.test("Turnstile.run() goes on after work that failed", async () => {
   const next = turns.run(() => Promise.resolve(1));
   await assertRejects(() => failed, RangeError, "planted");
   assertEquals(await next, 1);
+});
+
+/** Breathes at the given times. @returns How many naps each breath took, when naps take what `napMs` gives. */
+async function naps(times: readonly number[], napMs: () => number): Promise<number[]> {
+  let now = 0;
+  let count = 0;
+  const breathe = slicedBreath({
+    now: () => now,
+    nap: () => {
+      count++;
+      now += napMs();
+      return Promise.resolve();
+    },
+  });
+  const counts: number[] = [];
+  for (const time of times) {
+    now = Math.max(now, time);
+    count = 0;
+    await breathe();
+    counts.push(count);
+  }
+  return counts;
+}
+
+Deno.test("slicedBreath() naps once in 5 ms", async () => {
+  assertEquals(await naps([0, 3, 5, 7, 12, 100], () => 1), [1, 0, 0, 1, 0, 1]);
+});
+
+Deno.test("slicedBreath() naps again when a timer comes late, four times at most", async () => {
+  const late = [3, 3, 1];
+  assertEquals(await naps([0], () => late.shift()!), [3]);
+  assertEquals(await naps([0], () => 10), [4]);
 });
