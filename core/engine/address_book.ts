@@ -8,6 +8,7 @@
 import { NotFoundError } from "../errors.ts";
 import { formatIp, type IpAddress, parseIp } from "../ip/address.ts";
 import { type IpPrefix, parsePrefix, prefixContains, prefixCovers, prefixEquals } from "../ip/prefix.ts";
+import { PrefixTable } from "../ip/prefix_table.ts";
 import { NodePool } from "../ipam/node_pool.ts";
 import { ServicePool } from "../ipam/service_pool.ts";
 import { ServiceSubnetRegistry } from "../ipam/subnet_registry.ts";
@@ -26,6 +27,8 @@ export function servicePoolName(service: string): string {
 export class AddressBook {
   readonly #store: StateStore;
   readonly #services = new Map<string, { readonly subnet: IpPrefix; readonly pool: ServicePool }>();
+  /** Services by their subnets. */
+  readonly #subnets = new PrefixTable<string>();
   #nodePrefix: IpPrefix;
   #node: NodePool;
   #registry: ServiceSubnetRegistry | undefined;
@@ -99,11 +102,13 @@ export class AddressBook {
       if (lease.pool === servicePoolName(service.name)) pool.markAllocated(parseIp(lease.ip)!);
     }
     this.#services.set(service.name, { subnet, pool });
+    this.#subnets.set(subnet, service.name);
   }
 
   /** Closes the pool of a service and frees its subnet. */
   removeService(service: ServiceRecord): void {
     this.#services.delete(service.name);
+    this.#subnets.deleteValue(service.name);
     this.#registry?.release(service.name, service.nodeId);
   }
 
@@ -148,8 +153,7 @@ export class AddressBook {
   }
 
   #isInServiceSubnet(ip: IpAddress): boolean {
-    for (const service of this.#services.values()) if (prefixContains(service.subnet, ip)) return true;
-    return false;
+    return this.#subnets.lookup(ip) !== undefined;
   }
 }
 

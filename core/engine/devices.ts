@@ -85,8 +85,17 @@ export function peersOf(context: EngineContext, service: string): PeerRecord[] {
   return [...context.store.peers.values()].filter((peer) => peer.service === service);
 }
 
+/** Peers by the records they were read from, which never change: a device may have a thousand. */
+const DEVICE_PEERS = new WeakMap<PeerRecord, DevicePeer>();
+
 /** A recorded peer as the device takes it. */
-export function toDevicePeer(peer: PeerRecord): DevicePeer {
+export function toDevicePeer(record: PeerRecord): DevicePeer {
+  let peer = DEVICE_PEERS.get(record);
+  if (!peer) DEVICE_PEERS.set(record, peer = readPeer(record));
+  return peer;
+}
+
+function readPeer(peer: PeerRecord): DevicePeer {
   const endpoint = peer.endpoint === "" ? undefined : parsePeerEndpoint(peer.endpoint);
   return {
     publicKey: decodeKey(peer.publicKey),

@@ -57,7 +57,7 @@ export class GlobalOverlay {
       addresses.useNodePool(plan.pool);
       const present = store.settings.globalDevice;
       const name = present?.phase === "ready"
-        ? await this.#ensure(present)
+        ? await this.#ensure(present, files)
         : await this.#create(wanted.cluster, { plan, files });
       this.#forgetClosed();
       this.#callers.add(connection);
@@ -65,8 +65,26 @@ export class GlobalOverlay {
     });
   }
 
-  async #ensure(device: GlobalDevice): Promise<string> {
-    await this.#context.backend.ensureDevice(deviceSpec(this.#context, { ...device, service: "" }));
+  /** The live device stays what it is, but for its key: the cluster goes by that of the node's file (W6). */
+  async #ensure(present: GlobalDevice, { nodeConfig }: NodeFiles): Promise<string> {
+    const { backend, store, problems, log } = this.#context;
+    const keys = nodeConfig?.keys && toKeyRecord(nodeConfig.keys);
+    const device = { ...present, ...keys };
+    if (device.publicKey !== present.publicKey) {
+      log.warn("the node has another key pair by now; its device takes it over", {
+        interface: device.interface,
+      });
+      await store.commit("setup_global_overlay: key", (write) => write.setting("globalDevice", device));
+    }
+    try {
+      await backend.ensureDevice(deviceSpec(this.#context, { ...device, service: "" }));
+    } catch (error) {
+      problems.set("global", describeError(error));
+      throw error;
+    } finally {
+      this.#reader.invalidate(device.interface);
+    }
+    problems.delete("global");
     return device.interface;
   }
 

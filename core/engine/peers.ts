@@ -2,8 +2,7 @@
 
 import type { DevicePeer } from "../backend/backend.ts";
 import { describeError, InvalidConfigError, NotFoundError } from "../errors.ts";
-import { parsePrefix, prefixEquals } from "../ip/prefix.ts";
-import { formatPrefix } from "../ip/prefix.ts";
+import { formatPrefix, type IpPrefix, parsePrefix, prefixEquals } from "../ip/prefix.ts";
 import { parseCidr, parsePeerEndpoint, parsePeerSpec } from "../network/peer_spec.ts";
 import { routeChanges } from "../network/routes.ts";
 import type { PeerScope, PeerSpec } from "../service.ts";
@@ -94,10 +93,10 @@ export class Peers {
     const won = winner.allowedIps.map((ip) => parsePrefix(ip)!);
     return peersOf(this.#context, winner.service).flatMap((peer) => {
       if (peer.publicKey === winner.publicKey) return [];
-      const kept = peer.allowedIps.filter((ip) =>
-        !won.some((prefix) => prefixEquals(prefix, parsePrefix(ip)!))
-      );
-      return kept.length === peer.allowedIps.length ? [] : [{ ...peer, allowedIps: kept }];
+      const { allowedIps } = toDevicePeer(peer);
+      const isLost = (ip: IpPrefix): boolean => won.some((prefix) => prefixEquals(prefix, ip));
+      if (!allowedIps.some(isLost)) return [];
+      return [{ ...peer, allowedIps: peer.allowedIps.filter((_, i) => !isLost(allowedIps[i]!)) }];
     });
   }
 

@@ -22,7 +22,7 @@ const SETTLE_MS = 200;
 /** Full passes while nothing seems to happen. */
 const PASS_INTERVAL_MS = 30_000;
 /** Containers looked at or released together, between which other work has its turn. */
-const SLICE = 32;
+const SLICE = 16;
 /** A thing that belongs to nothing is removed when seen by two passes at least this far apart. */
 const ORPHAN_AGE_MS = 30_000;
 

@@ -67,13 +67,23 @@ async function dedicatedStatuses(
   })));
 }
 
+/** Peers by the read of the device they were made from: many askers share one read. */
+const PEER_STATUSES = new WeakMap<DeviceState, readonly PeerStatus[]>();
+
 function peerStatuses(
   context: EngineContext,
   state: DeviceState | undefined,
   scope: PeerScope,
-): PeerStatus[] {
+): readonly PeerStatus[] {
+  if (!state) return [];
+  let peers = PEER_STATUSES.get(state);
+  if (!peers) PEER_STATUSES.set(state, peers = readPeers(context, state, scope));
+  return peers;
+}
+
+function readPeers(context: EngineContext, state: DeviceState, scope: PeerScope): PeerStatus[] {
   const service = scope.scope === "global" ? "" : scope.service;
-  return (state?.peers ?? []).map((peer) => {
+  return state.peers.map((peer) => {
     const publicKey = encodeKey(peer.publicKey);
     return {
       publicKey,

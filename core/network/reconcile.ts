@@ -5,7 +5,7 @@
  */
 
 import type { InventoryEntry } from "../backend/backend.ts";
-import { formatPrefix, type IpPrefix } from "../ip/prefix.ts";
+import { formatPrefix, type IpPrefix, prefixEquals } from "../ip/prefix.ts";
 
 /** What was promised. */
 export interface DesiredState {
@@ -127,18 +127,20 @@ function attachmentAction(
 }
 
 function orphans(desired: DesiredState, inventory: readonly InventoryEntry[]): InventoryEntry[] {
-  const known = new Set([
-    ...desired.devices.map((d) => linkKey(d.name, d.tag)),
-    ...desired.networks.map((n) => linkKey(n.name, n.tag)),
-    ...desired.attachments.flatMap((a) => a.links.map((l) => linkKey(l.hostName, l.tag))),
-    ...desired.busy,
-  ]);
-  return inventory.filter((entry) => desired.isOurs(entry.tag) && !known.has(linkKey(entry.name, entry.tag)));
+  const tags = new Map<string, string>();
+  for (const { name, tag } of desired.devices) tags.set(name, tag);
+  for (const { name, tag } of desired.networks) tags.set(name, tag);
+  for (const { links } of desired.attachments) for (const { hostName, tag } of links) tags.set(hostName, tag);
+  return inventory.filter(({ name, tag }) =>
+    tags.get(name) !== tag && desired.isOurs(tag) && !desired.busy.has(linkKey(name, tag))
+  );
 }
 
 function sameRoutes(have: readonly IpPrefix[], want: readonly IpPrefix[]): boolean {
+  if (have.length !== want.length) return false;
+  if (have.length === 1) return prefixEquals(have[0]!, want[0]!);
   const texts = new Set(want.map(formatPrefix));
-  return have.length === texts.size && have.every((route) => texts.has(formatPrefix(route)));
+  return have.every((route) => texts.has(formatPrefix(route)));
 }
 
 function hasAddress(entry: InventoryEntry, address: IpPrefix): boolean {

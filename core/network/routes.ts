@@ -8,12 +8,13 @@
  */
 
 import { familyBits } from "../ip/address.ts";
-import { canonicalPrefix, formatPrefix, type IpPrefix, prefixCovers, prefixEquals } from "../ip/prefix.ts";
+import { canonicalPrefix, formatPrefix, type IpPrefix, prefixCovers } from "../ip/prefix.ts";
+import { PrefixTable } from "../ip/prefix_table.ts";
 
 /**
  * @param address The device's address with the prefix length on the link.
  * @param allowedIps Allowed IPs of all peers of the device.
- * @param localSubnets Subnets of bridges on this node.
+ * @param localSubnets Subnets of bridges on this node; none lies within another.
  * @returns Canonical prefixes without repeats, in the order given.
  */
 export function deviceRoutes(
@@ -21,19 +22,21 @@ export function deviceRoutes(
   allowedIps: readonly IpPrefix[],
   localSubnets: readonly IpPrefix[],
 ): IpPrefix[] {
+  const local = new PrefixTable<true>();
+  for (const subnet of localSubnets) local.set(subnet, true);
   const routes = new Map<string, IpPrefix>();
   for (const allowed of allowedIps) {
     const prefix = canonicalPrefix(allowed);
-    if (needsRoute(prefix, address, localSubnets)) routes.set(formatPrefix(prefix), prefix);
+    if (needsRoute(prefix, address, local)) routes.set(formatPrefix(prefix), prefix);
   }
   return [...routes.values()];
 }
 
-function needsRoute(prefix: IpPrefix, address: IpPrefix, localSubnets: readonly IpPrefix[]): boolean {
+function needsRoute(prefix: IpPrefix, address: IpPrefix, local: PrefixTable<true>): boolean {
   if (prefix.length === 0) return false;
-  if (localSubnets.some((local) => prefixEquals(local, prefix))) return false;
-  const claimed = localSubnets.some((local) => prefixCovers(local, prefix));
-  if (claimed) return prefix.length === familyBits(prefix.address.family);
+  const claim = local.lookup(prefix.address)?.prefix.length ?? Infinity;
+  if (claim === prefix.length) return false;
+  if (claim < prefix.length) return prefix.length === familyBits(prefix.address.family);
   return !prefixCovers(address, prefix);
 }
 
@@ -42,8 +45,13 @@ export function routeChanges(
   from: readonly IpPrefix[],
   to: readonly IpPrefix[],
 ): { addRoutes: IpPrefix[]; removeRoutes: IpPrefix[] } {
+  const [had, wanted] = [from, to].map((routes) => new Set(routes.map(textOf)));
   return {
-    addRoutes: to.filter((route) => !from.some((had) => prefixEquals(had, route))),
-    removeRoutes: from.filter((had) => !to.some((route) => prefixEquals(had, route))),
+    addRoutes: to.filter((route) => !had!.has(textOf(route))),
+    removeRoutes: from.filter((route) => !wanted!.has(textOf(route))),
   };
+}
+
+function textOf(route: IpPrefix): string {
+  return formatPrefix(canonicalPrefix(route));
 }

@@ -9,7 +9,8 @@
 import { InvalidConfigError } from "../errors.ts";
 import { quote } from "../quote.ts";
 
-const MAX_SERVICE_BYTES = 120;
+/** With a deployment of 100 bytes, as much as fits into a link's tag: `IFALIASZ` is 256 (linux/if_link.h). */
+const MAX_SERVICE_BYTES = 113;
 const MAX_SCOPE_BYTES = 100;
 const MAX_HANDLE_BYTES = 255;
 const MAX_DNS_NAME_BYTES = 253;
@@ -28,7 +29,7 @@ interface NameBounds {
 }
 
 /**
- * Checks a service name: 1 to 120 bytes, see {@linkcode checkName}.
+ * Checks a service name: 1 to 113 bytes, see {@linkcode checkName}.
  *
  * @throws {InvalidConfigError}
  */

@@ -213,3 +213,33 @@ export function decodeLinkIdentity(payload: Uint8Array): LinkIdentity {
   }
   return identity;
 }
+
+/** A link in a list of many: what it is, whose, and where. */
+export type LinkSummary = Pick<Link, "family" | "index" | "flags"> & SummaryAttributes;
+
+type SummaryAttributes = Pick<LinkAttributes, "name" | "alias" | "mtuBytes" | "master" | "group" | "info">;
+
+const SUMMARY = new AttributeSchema<SummaryAttributes>({
+  name: [nl.IFLA_IFNAME, STRING],
+  alias: [nl.IFLA_IFALIAS, STRING],
+  mtuBytes: [nl.IFLA_MTU, U32],
+  master: [nl.IFLA_MASTER, U32],
+  group: [nl.IFLA_GROUP, U32],
+  info: [nl.IFLA_LINKINFO, nested<LinkInfo & Partial<UnknownAttributes>>(bound(INFO), UNFLAGGED)],
+});
+
+/**
+ * Decodes what a list of links needs: the rest, most of it settings per address family, is three quarters of the
+ * work.
+ *
+ * @throws {CodecError} If the payload is cut short.
+ */
+export function decodeLinkSummary(payload: Uint8Array): LinkSummary {
+  const reader = new ByteReader(payload, "ifinfomsg");
+  const family = reader.u8();
+  reader.skip(3);
+  const [index, flags] = [reader.u32(), reader.u32()];
+  reader.skip(4);
+  const { unknown: _, ...attributes } = SUMMARY.decode(reader.rest());
+  return { family, index, flags, ...attributes };
+}

@@ -2,7 +2,7 @@
 
 import { AF_INET, AF_INET6, IFF_UP, RT_TABLE_MAIN } from "../../../ffi/netlink/constants.ts";
 import type { LinkAddress } from "../../../ffi/netlink/address.ts";
-import type { Link } from "../../../ffi/netlink/link.ts";
+import type { LinkSummary } from "../../../ffi/netlink/link.ts";
 import type { Route } from "../../../ffi/netlink/route.ts";
 import { sourceAddressTowards } from "../../../ffi/udp_probe.ts";
 import { NotFoundError } from "../../errors.ts";
@@ -51,7 +51,7 @@ function toRoute(route: Route): EgressRoute {
   };
 }
 
-function toLink(link: Link): EgressLink {
+function toLink(link: LinkSummary): EgressLink {
   return {
     index: link.index,
     name: link.name ?? "",

@@ -1,7 +1,7 @@
 /** What is on this host that is ours, or may be. */
 
 import { IFF_UP } from "../../../ffi/netlink/constants.ts";
-import type { Link } from "../../../ffi/netlink/link.ts";
+import type { LinkSummary } from "../../../ffi/netlink/link.ts";
 import type { InventoryEntry } from "../backend.ts";
 import { toPrefix } from "./addresses.ts";
 import { TAG_PREFIX, tagOf } from "./ownership.ts";
@@ -37,7 +37,7 @@ export function takeInventory(host: RtNetlink): InventoryEntry[] {
   });
 }
 
-function kindOf(link: Link): InventoryEntry["kind"] {
+function kindOf(link: LinkSummary): InventoryEntry["kind"] {
   const kind = link.info?.kind;
   return kind === "bridge" || kind === "veth" || kind === "wireguard" || kind === "tun" ? kind : "other";
 }

@@ -7,7 +7,7 @@
  */
 
 import { NetlinkError } from "../../../ffi/errors.ts";
-import type { Link } from "../../../ffi/netlink/link.ts";
+import type { LinkSummary } from "../../../ffi/netlink/link.ts";
 import { TeardownError } from "../../errors.ts";
 import type { OwnerTag } from "../backend.ts";
 import { isGone, translate } from "./kernel_errors.ts";
@@ -98,11 +98,11 @@ export class LinkRemover implements Disposable {
   }
 
   /** Links of the batch that are there and carry their tags, by name; and all links if they had to be listed. */
-  #lookUp(batch: readonly Pending[]): { owned: Map<string, Link>; links: readonly Link[] } {
+  #lookUp(batch: readonly Pending[]): { owned: Map<string, LinkSummary>; links: readonly LinkSummary[] } {
     const single = batch.length === 1 ? this.#net.findLink(batch[0]!.removal.name) : undefined;
     const links = batch.length === 1 ? (single ? [single] : []) : this.#net.links();
     const byName = new Map(links.map((link) => [link.name, link]));
-    const owned = new Map<string, Link>();
+    const owned = new Map<string, LinkSummary>();
     for (const { removal } of batch) {
       const link = byName.get(removal.name);
       if (link && isOwnedBy(link, removal.tag)) owned.set(removal.name, link);
@@ -111,7 +111,10 @@ export class LinkRemover implements Disposable {
   }
 
   /** @returns Errors by name of link. */
-  async #deleteLinks(targets: readonly Link[], all: readonly Link[]): Promise<Map<string, unknown>> {
+  async #deleteLinks(
+    targets: readonly LinkSummary[],
+    all: readonly LinkSummary[],
+  ): Promise<Map<string, unknown>> {
     if (targets.length > 1) {
       const group = emptyGroup(all, this.#pickGroup());
       const marked = this.#net.tryExecute(
@@ -127,7 +130,7 @@ export class LinkRemover implements Disposable {
   }
 
   /** What is left to do if the kernel refuses a group as a whole. */
-  async #deleteOneByOne(targets: readonly Link[]): Promise<Map<string, unknown>> {
+  async #deleteOneByOne(targets: readonly LinkSummary[]): Promise<Map<string, unknown>> {
     const requests = targets.map((link) => deleteLink(link.name!, { index: link.index }));
     const outcomes = await this.#net.tryExecuteInBackground(requests);
     const failed = outcomes.flatMap((error, i): [string, unknown][] =>
@@ -144,7 +147,7 @@ function randomGroup(): number {
 }
 
 /** The first group from `from` on that no link is in: deleting by it must hit ours alone. */
-function emptyGroup(links: readonly Link[], from: number): number {
+function emptyGroup(links: readonly LinkSummary[], from: number): number {
   const used = new Set(links.map((link) => link.group));
   let group = from;
   while (used.has(group)) group++;

@@ -1,6 +1,6 @@
 /** How links show that they are ours. */
 
-import type { Link } from "../../../ffi/netlink/link.ts";
+import type { LinkSummary } from "../../../ffi/netlink/link.ts";
 import { AlreadyExistsError } from "../../errors.ts";
 import type { OwnerTag } from "../backend.ts";
 
@@ -14,17 +14,17 @@ export const TAG_PREFIX = "zlayer-overlayd/";
 export const NEWBORN_GROUP = 0x7a6c_0001;
 
 /** The link's owner tag, empty if it has none. */
-export function tagOf(link: Pick<Link, "alias">): OwnerTag {
+export function tagOf(link: Pick<LinkSummary, "alias">): OwnerTag {
   return link.alias ?? "";
 }
 
 /** Whether the link carries the tag, or is half-made and by its name meant to. */
-export function isOwnedBy(link: Link, tag: OwnerTag): boolean {
+export function isOwnedBy(link: LinkSummary, tag: OwnerTag): boolean {
   return tagOf(link) === tag || (tagOf(link) === "" && link.group === NEWBORN_GROUP);
 }
 
 /** The refusal to touch a link that is another's. */
-export function foreignLink(link: Link): AlreadyExistsError {
+export function foreignLink(link: LinkSummary): AlreadyExistsError {
   const kind = link.info?.kind ?? "physical";
   const owner = tagOf(link) === "" ? "not made by this daemon" : `owned by ${tagOf(link)}`;
   return new AlreadyExistsError(

@@ -4,7 +4,14 @@ import { ENODEV } from "../../../ffi/errno.ts";
 import { NetlinkConnection, type NetlinkRequest, type Outcomes } from "../../../ffi/netlink.ts";
 import { decodeAddress, encodeAddress, type LinkAddress } from "../../../ffi/netlink/address.ts";
 import * as nl from "../../../ffi/netlink/constants.ts";
-import { decodeLink, encodeLink, type Link, type LinkRequest } from "../../../ffi/netlink/link.ts";
+import {
+  decodeLink,
+  decodeLinkSummary,
+  encodeLink,
+  type Link,
+  type LinkRequest,
+  type LinkSummary,
+} from "../../../ffi/netlink/link.ts";
 import { decodeRoute, encodeRoute, type Route } from "../../../ffi/netlink/route.ts";
 import { hasErrno } from "./kernel_errors.ts";
 
@@ -64,10 +71,10 @@ export class RtNetlink implements Disposable {
     return decodeLink(reply!.payload);
   }
 
-  /** All links. */
-  links(): Link[] {
+  /** All links, in short: a node may have thousands. */
+  links(): LinkSummary[] {
     return this.#dump("list links", nl.RTM_GETLINK, encodeLink(WITHOUT_STATISTICS))
-      .map(decodeLink);
+      .map(decodeLinkSummary);
   }
 
   /** All addresses, or those of one link. */

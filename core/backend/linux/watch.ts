@@ -4,7 +4,7 @@ import { CodecError } from "../../../ffi/bytes.ts";
 import { type NetlinkListener, NetlinkSubscription } from "../../../ffi/netlink.ts";
 import { decodeAddress } from "../../../ffi/netlink/address.ts";
 import * as nl from "../../../ffi/netlink/constants.ts";
-import { decodeLinkIdentity, type Link, type LinkIdentity } from "../../../ffi/netlink/link.ts";
+import { decodeLinkIdentity, type LinkIdentity, type LinkSummary } from "../../../ffi/netlink/link.ts";
 import type { NetlinkMessage } from "../../../ffi/netlink/message.ts";
 import { decodeRoute } from "../../../ffi/netlink/route.ts";
 import { openNetlinkSocket } from "../../../ffi/netlink_socket.ts";
@@ -26,12 +26,12 @@ const GATHER_MS = 50;
 /** Calls back with names of links of interest. Keeps which index is whose, as addresses and routes name no link. */
 export class LinkWatcher implements NetlinkListener {
   readonly #onChange: (name: string) => void;
-  readonly #readLinks: () => readonly Link[];
+  readonly #readLinks: () => readonly LinkSummary[];
   /** Links of interest by index. */
   #names: Map<number, string>;
 
   /** @param readLinks Lists all links; called at once, and again when notifications were lost. */
-  constructor(onChange: (name: string) => void, readLinks: () => readonly Link[]) {
+  constructor(onChange: (name: string) => void, readLinks: () => readonly LinkSummary[]) {
     this.#onChange = onChange;
     this.#readLinks = readLinks;
     this.#names = this.#readNames();
@@ -92,7 +92,7 @@ export class LinkWatcher implements NetlinkListener {
 /** Starts watching. @param readLinks As {@linkcode LinkWatcher} wants it. */
 export function watchLinks(
   onChange: (name: string) => void,
-  readLinks: () => readonly Link[],
+  readLinks: () => readonly LinkSummary[],
 ): NetlinkSubscription {
   // Joined to the groups before the links are read, so that no change falls between.
   const socket = openNetlinkSocket(nl.NETLINK_ROUTE, { groups: WATCHED_GROUPS });

@@ -8,7 +8,7 @@ import {
 import { formatPrefix } from "../../../core/ip/prefix.ts";
 import { makeInterfaceName } from "../../../core/network/interface_name.ts";
 import { encodeKey } from "../../../core/wireguard/keys.ts";
-import { EngineRig, freshKeyPair, globalRequest } from "../../support/engine_rig.ts";
+import { EngineRig, freshKeyPair, freshPublicKey, globalRequest } from "../../support/engine_rig.ts";
 
 Deno.test("status() of a fresh engine has nothing but the default cluster and zero counts [ipc 9] [daemon 32] [overlay T23]", async () => {
   await using rig = await EngineRig.start({ nodeId: undefined });
@@ -198,6 +198,74 @@ Deno.test("node_config.json gives the device its key, overlay_bootstrap.json sli
   assertEquals(status.sliceCidr, "10.200.3.0/28");
   const reply = await rig.engine.setupServiceOverlay("web", "dedicated");
   assertEquals(reply.dedicated!.subnet, "10.200.33.128/28", "the subnet of raft_node_id 42");
+});
+
+Deno.test("a key pair that node_config.json gets later is the live device's from the next set-up on (W6)", async () => {
+  await using rig = await EngineRig.start();
+  const name = await rig.engine.setupGlobalOverlay(globalRequest(), rig.context);
+  const link = rig.host.links.get(name);
+  const peer = freshPublicKey();
+  const spec = {
+    publicKey: peer,
+    endpoint: "198.51.100.7:51420",
+    allowedIps: "",
+    persistentKeepaliveSecs: 0,
+  };
+  await rig.engine.addPeer(spec, { scope: "global" });
+  const keys = freshKeyPair();
+  await Deno.writeTextFile(
+    `${rig.dataDir}/node_config.json`,
+    JSON.stringify({
+      wireguard_private_key: encodeKey(keys.privateKey),
+      wireguard_public_key: encodeKey(keys.publicKey),
+    }),
+  );
+  assertEquals(await rig.engine.setupGlobalOverlay(globalRequest(), rig.context), name);
+  assertEquals((await rig.engine.status(false)).publicKey, encodeKey(keys.publicKey));
+  assert(rig.host.links.get(name) === link, "the device stays");
+  assertEquals(link!.device!.privateKey, keys.privateKey);
+  assertEquals(link!.device!.peers.size, 1);
+  await rig.restart();
+  assertEquals(link!.device!.privateKey, keys.privateKey);
+});
+
+Deno.test("the longest names that are taken fit into a link's tag", async () => {
+  await using rig = await EngineRig.start();
+  const scope = "d".repeat(100);
+  await rig.engine.setupGlobalOverlay(globalRequest({ deployment: scope, instanceId: scope }), rig.context);
+  await rig.engine.setupServiceOverlay("s".repeat(113), "dedicated");
+  // IFALIASZ of linux/if_link.h, the NUL included.
+  for (const { tag } of rig.host.links.values()) assert(new TextEncoder().encode(tag).length < 256, tag);
+  await assertRejects(
+    () => rig.engine.setupServiceOverlay("s".repeat(114), "shared"),
+    InvalidConfigError,
+    "114 bytes",
+  );
+});
+
+Deno.test("no log record holds a key, whatever is done and whatever fails", async () => {
+  await using rig = await EngineRig.start();
+  await rig.engine.setupGlobalOverlay(globalRequest(), rig.context);
+  await rig.engine.setupServiceOverlay("web", "dedicated");
+  const guest = { platform: "guest_managed", id: "vm1" } as const;
+  await rig.engine.attachContainer({ handle: guest, service: "web", joinGlobal: false });
+  const { globalDevice } = rig.store.settings;
+  const secrets = [
+    globalDevice!.privateKey,
+    rig.store.services.get("web")!.dedicated!.privateKey,
+    rig.store.guests.get("vm1")!.privateKey,
+  ];
+  rig.host.onEffect = (): never => {
+    throw new OverlayError("internal", "planted");
+  };
+  await rig.engine.detachContainer(guest).catch(() => {});
+  await rig.engine.teardownServiceOverlay("web").catch(() => {});
+  await rig.engine.setupGlobalOverlay(globalRequest(), rig.context).catch(() => {});
+  await rig.engine.reconcile();
+  rig.host.onEffect = (): void => {};
+  const shown = rig.log.records.map((record) => Deno.inspect(record, { depth: 20, strAbbreviateSize: 1e6 }))
+    .join();
+  for (const secret of secrets) assert(!shown.includes(secret));
 });
 
 Deno.test("the node's own key pair survives restarts, and no status shows the private one", async () => {

@@ -37,14 +37,14 @@ Deno.test("checkServiceName() refuses what would break paths, terminals or inter
   }
 });
 
-Deno.test("checkServiceName() takes 1 to 120 bytes", () => {
+Deno.test("checkServiceName() takes 1 to 113 bytes", () => {
   assertThrows(() => checkServiceName(""), InvalidConfigError, 'service "" is empty: send a name');
   assertEquals(checkServiceName("a"), "a");
-  assertEquals(checkServiceName("é".repeat(60)), "é".repeat(60));
+  assertEquals(checkServiceName("é".repeat(56)), "é".repeat(56));
   assertThrows(
-    () => checkServiceName("é".repeat(60) + "a"),
+    () => checkServiceName("é".repeat(57)),
     InvalidConfigError,
-    "has 121 bytes: use at most 120",
+    "has 114 bytes: use at most 113",
   );
 });
 

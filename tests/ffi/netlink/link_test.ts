@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import * as nl from "../../../ffi/netlink/constants.ts";
-import { decodeLink, encodeLink, type Link } from "../../../ffi/netlink/link.ts";
+import { decodeLink, decodeLinkSummary, encodeLink, type Link } from "../../../ffi/netlink/link.ts";
 import {
   bridgeInfo,
   decodeBridgeOptions,
@@ -31,6 +31,18 @@ Deno.test("encodeLink() asks for a veth pair as iproute2 does", () => {
 Deno.test("encodeLink() asks for a bridge as iproute2 does", () => {
   const encoded = encodeLink({ name: "ztb", info: bridgeInfo({ stpState: 0, forwardDelay: 200 }) });
   assertSameMessage(encoded, goldenMessage("request_link_bridge").payload);
+});
+
+Deno.test("decodeLinkSummary() tells of a link what decodeLink() tells", () => {
+  for (const name of ["reply_link_veth", "reply_link_bridge", "reply_link_tun", "request_link_set"]) {
+    const { payload } = goldenMessage(name);
+    const summary = decodeLinkSummary(payload);
+    const link = decodeLink(payload);
+    for (const [key, value] of Object.entries(summary)) assertEquals(value, link[key as keyof Link], key);
+    const told = ["index", "flags", "name", "alias", "mtuBytes", "master", "group", "info"] as const;
+    for (const key of told) assertEquals(key in summary, key in link, key);
+    assertPrefixesDecode(payload, decodeLinkSummary);
+  }
 });
 
 Deno.test("encodeLink() changes flags, alias and master as iproute2 does", () => {
