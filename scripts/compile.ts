@@ -19,11 +19,13 @@ import { type Target, targetOfExecutable, TARGETS } from "./support/executable_f
 import { capture, denoArgv, print } from "./support/process.ts";
 import { REPO } from "./support/repo.ts";
 
+const MAIN = join(REPO, "main.ts");
+
 /**
- * Modules that are started as workers. A worker's module is named at run time only, so `deno compile` has to
- * be told of it.
+ * Modules that the daemon starts as workers. A worker's module is named at run time only, so `deno compile` has
+ * to be told of it.
  */
-const WORKERS: readonly string[] = ["core/transport/wireguard/worker.ts"];
+export const WORKERS: readonly string[] = ["core/transport/wireguard/worker.ts"];
 
 /** What the command line asks for. */
 interface Plan {
@@ -71,7 +73,7 @@ function parsePlan(args: readonly string[]): Plan | string {
   return {
     targets: named.length === 0 ? TARGETS : TARGETS.filter((target) => named.includes(target)),
     out: resolve(typeof flags.out === "string" ? flags.out : join(REPO, "dist")),
-    entry: resolve(typeof flags.entry === "string" ? flags.entry : join(REPO, "main.ts")),
+    entry: resolve(typeof flags.entry === "string" ? flags.entry : MAIN),
     lock: flags["no-lock"] !== true,
   };
 }
@@ -108,7 +110,7 @@ async function compile(
   await Deno.mkdir(dirname(output), { recursive: true });
   const argv = denoArgv(
     ...["compile", "--quiet", "-A", "--no-check", "--no-code-cache", plan.lock ? "--frozen" : "--no-lock"],
-    ...WORKERS.flatMap((worker) => ["--include", join(REPO, worker)]),
+    ...(plan.entry === MAIN ? WORKERS : []).flatMap((worker) => ["--include", join(REPO, worker)]),
     ...["--target", target, "--output", output, plan.entry],
   );
   const otherBase = base.target === target ? {} : { DENORT_BIN: undefined };

@@ -8,6 +8,7 @@
 import { join } from "@std/path";
 import { parseArgs } from "@std/cli";
 import { runInGuest } from "../tests/support/kernel_rig.ts";
+import { WORKERS } from "./compile.ts";
 import { setUp } from "./setup.ts";
 import { cacheDir } from "./support/cache_dir.ts";
 import { testArgv } from "./support/deno_test.ts";
@@ -93,7 +94,8 @@ async function prepare(): Promise<Summary | undefined> {
 
 /** What tests compile on Deno 2.4.2, whose npm cache has an index of its own. */
 function compiledEntries(): string[] {
-  return sourceFiles().filter((path) => path === "main.ts" || path === "tests/compile/testdata/main.ts");
+  const entries = ["main.ts", "tests/compile/testdata/main.ts", ...WORKERS];
+  return sourceFiles().filter((path) => entries.includes(path));
 }
 
 async function runSuite(one: Suite, temp: string, plan: Plan): Promise<Summary> {

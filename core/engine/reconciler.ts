@@ -9,7 +9,7 @@ import { parsePrefix } from "../ip/prefix.ts";
 import { type DesiredState, linkKey, planRepair, type RepairAction } from "../network/reconcile.ts";
 import type { AttachmentRecord, Phase } from "../state/records.ts";
 import type { StateStore } from "../state/state_store.ts";
-import { pollInput } from "../turnstile.ts";
+import { slicedBreath } from "../turnstile.ts";
 import type { Attachments } from "./attachments.ts";
 import { type EngineContext, isTagOf, TAG_PREFIX } from "./context.ts";
 import { findDevice, wantedRoutes } from "./devices.ts";
@@ -37,6 +37,7 @@ export interface Repairers {
 /** Runs repair passes, one at a time. */
 export class Reconciler {
   readonly #context: EngineContext;
+  readonly #breathe = slicedBreath();
   readonly #parts: Repairers;
   /** When each orphan was first seen, by name and tag. */
   readonly #orphans = new Map<string, number>();
@@ -135,7 +136,7 @@ export class Reconciler {
   async #deadAttachments(): Promise<Set<string>> {
     const { store, backend, log } = this.#context;
     const dead = new Set<string>();
-    await inSlices([...store.attachments.values()], async ({ handle, netns, phase }) => {
+    await this.#inSlices([...store.attachments.values()], async ({ handle, netns, phase }) => {
       try {
         if (phase === "ready" && !await backend.isAlive(netns)) dead.add(handle);
       } catch (err) {
@@ -181,10 +182,18 @@ export class Reconciler {
 
   async #execute(actions: readonly RepairAction[]): Promise<void> {
     const isRelease = (action: RepairAction): boolean => action.kind === "release";
-    await inSlices(actions.filter(isRelease), (action) => this.#attempt(action));
+    await this.#inSlices(actions.filter(isRelease), (action) => this.#attempt(action));
     for (const action of actions.filter((action) => !isRelease(action))) {
       await this.#attempt(action);
-      await pollInput();
+      await this.#breathe();
+    }
+  }
+
+  /** Does the work for all items, a slice at a time: links that go together go in one deletion. */
+  async #inSlices<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+    for (let i = 0; i < items.length; i += SLICE) {
+      await Promise.all(items.slice(i, i + SLICE).map(work));
+      await this.#breathe();
     }
   }
 
@@ -257,7 +266,7 @@ export class Reconciler {
       }
     };
     const { attachments, guests, services, global } = this.#parts;
-    await inSlices(
+    await this.#inSlices(
       open(store.attachments.values()),
       ({ handle }) => settle(handle, () => attachments.settle(handle)),
     );
@@ -320,14 +329,6 @@ export class Reconciler {
       if (isMeant(phase)) { for (const link of links) keys.add(linkKey(link.hostName, link.tag)); }
     }
     return keys;
-  }
-}
-
-/** Does the work for all items, a slice at a time: links that go together go in one deletion. */
-async function inSlices<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  for (let i = 0; i < items.length; i += SLICE) {
-    await Promise.all(items.slice(i, i + SLICE).map(work));
-    await pollInput();
   }
 }
 

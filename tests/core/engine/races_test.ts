@@ -3,7 +3,6 @@
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import type { NetworkBackend } from "../../../core/backend/backend.ts";
 import { AlreadyExistsError, OverlayError } from "../../../core/errors.ts";
-import { pollInput } from "../../../core/turnstile.ts";
 import { EngineRig, globalRequest } from "../../support/engine_rig.ts";
 
 const pid = (n: number): { platform: "linux_pid"; pid: number } => ({ platform: "linux_pid", pid: n });
@@ -137,7 +136,7 @@ Deno.test("allocateIp() whose commit takes its time beside a set-up with a slice
   const request = globalRequest({ sliceCidr: "10.200.0.0/28" });
   const setup = rig.engine.setupGlobalOverlay(request, rig.context);
   // As long as a set-up could need that did not wait.
-  for (let i = 0; i < 20; i++) await pollInput();
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setTimeout(resolve, 1));
   slow.resolve();
   await setup;
   assertNotEquals((await rig.engine.status(false)).nodeIp, await allocated);
