@@ -67,7 +67,7 @@ export class BackendNode implements AsyncDisposable {
           Deno.execPath(),
           "run",
           "-A",
-          "--no-lock",
+          "--frozen",
           "--no-check",
           main,
           uapiDir,
