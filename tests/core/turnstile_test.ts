@@ -67,7 +67,7 @@ Deno.test("slicedBreath() naps once in 5 ms", async () => {
 });
 
 Deno.test("slicedBreath() naps again when a timer comes late, four times at most", async () => {
-  const late = [3, 3, 1];
+  const late = [5, 5, 2];
   assertEquals(await naps([0], () => late.shift()!), [3]);
   assertEquals(await naps([0], () => 10), [4]);
 });
