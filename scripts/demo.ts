@@ -43,6 +43,7 @@ async function prepare(): Promise<string | undefined> {
     const problem = await installPackages(missing);
     if (problem !== undefined) return problem;
   }
+  // The daemon's packages as well as the demo's: there is no registry in the namespaces.
   const { code } = await stream(denoArgv("cache", "--frozen", "--quiet", "main.ts", ...WORKERS), {
     cwd: REPO,
     env: denoEnv(),

@@ -25,13 +25,12 @@ async function attachFive(stage: Stage): Promise<void> {
   }
   for (const service of ["web", "web", "web", "api", "api"]) await stage.attach(NODE, service);
   const [web1, web2, , api1, api2] = stage.placed;
-  for (
-    const [what, from, to] of [["inside web", web1!, web2!], ["inside api", api1!, api2!], [
-      "across services",
-      web1!,
-      api2!,
-    ]] as const
-  ) {
+  const pairs = [
+    { what: "inside web", from: web1!, to: web2! },
+    { what: "inside api", from: api1!, to: api2! },
+    { what: "across services", from: web1!, to: api2! },
+  ];
+  for (const { what, from, to } of pairs) {
     report.check(`ping ${what}: ${from.ip} -> ${to.ip}`, await from.container.ping(to.ip));
   }
 }

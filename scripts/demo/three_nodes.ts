@@ -4,6 +4,7 @@ import { auditNode } from "../../tests/support/node_audit.ts";
 import { pidHandle } from "../../tests/support/overlay_node.ts";
 import { reach } from "../../tests/support/reach.ts";
 import { RunningPing } from "../../tests/support/running_ping.ts";
+import { UPLINK } from "../../tests/support/underlay.ts";
 import { TcpFlow } from "../support/tcp_flow.ts";
 import type { Stage } from "./stage.ts";
 import { measureTcp } from "./throughput.ts";
@@ -81,7 +82,7 @@ async function watchUplink(stage: Stage, ports: readonly number[]): Promise<void
   const [from, to] = [stage.find(0, "web"), stage.find(1, "web")];
   const bridge = (await cluster.node(1).status()).detail.services.find(({ name }) => name === "web")!.bridge;
   const points = [
-    { place: cluster.node(0).host, link: "ztuplink" },
+    { place: cluster.node(0).host, link: UPLINK },
     { place: cluster.node(1).host, link: bridge },
   ];
   const [wire, inside] = await watchLinks(points, async () => {
@@ -101,13 +102,12 @@ async function watchUplink(stage: Stage, ports: readonly number[]): Promise<void
     `only UDP between the WireGuard ports ${ports.join(", ")}, and neighbour discovery`,
     strange.length === 0 && wire!.kinds.has("WireGuard"),
   );
+  const [hidden, plain] = [wire!.withMarker, inside!.withMarker];
   report.check(
-    `the text is in ${wire!.withMarker} of the packets on the uplink, in ${
-      inside!.withMarker
-    } on node 2's bridge`,
-    wire!.withMarker === 0 && inside!.withMarker > 0,
+    `the text is in ${hidden} of the packets on the uplink, in ${plain} on node 2's bridge`,
+    hidden === 0 && plain > 0,
   );
-  report.check("no packet was missed", wire!.missed === 0);
+  report.check(`packets that were not looked at: ${wire!.missed}`, wire!.missed === 0);
 }
 
 function describe({ kinds }: Seen): string {
@@ -162,37 +162,36 @@ async function updateDaemon(stage: Stage): Promise<void> {
   );
   const told = `ping across nodes: ${sent} sent, ${lost} lost`;
   if (kind === "kernel") report.check(told, lost === 0);
-  else {report.check(
-      `${told}, as in user space the daemon itself carries them; it answers again`,
-      sent > lost,
-    );}
+  else report.say(`${told} while the daemon, which carries them in user space, was away`);
 }
 
-async function takeDown({ cluster, report, placed }: Stage, members: readonly Member[]): Promise<void> {
+async function takeDown(stage: Stage, members: readonly Member[]): Promise<void> {
+  const { cluster, report } = stage;
   report.step("Status against kernel, then everything detached, taken down and stopped");
-  const wrong: string[] = [];
-  for (const [i, node] of cluster.nodes.entries()) {
-    const here = placed.filter((one) => one.node === i);
-    const containers = here.map(({ container }) => container);
-    wrong.push(...(await auditNode(node, containers)).map((text) => `node ${i + 1}: ${text}`));
-    for (const container of containers) await node.client.detachContainer(pidHandle(container));
+  await checkKernel(stage);
+  for (const { node, container } of stage.placed) {
+    await cluster.node(node).client.detachContainer(pidHandle(container));
   }
-  for (const text of wrong) report.say(text);
-  report.check("links and addresses are what status says, on every node", wrong.length === 0);
   await cluster.everyPair((i, j) => cluster.node(i).client.removePeer(members[j]!.publicKey));
   const ends: number[] = [];
   const left: string[] = [];
   for (const node of cluster.nodes) {
-    for (const { name } of (await node.status()).detail.services) {
-      await node.client.teardownServiceOverlay(name);
-    }
+    const { services } = (await node.status()).detail;
+    for (const { name } of services) await node.client.teardownServiceOverlay(name);
     await node.client.teardownGlobalOverlay();
     left.push(...await node.ownLinkNames());
     ends.push((await node.end("SIGTERM")).code);
   }
-  report.check(
-    `no link of ours is left on a node: ${left.length === 0 ? "none" : left.join(", ")}`,
-    left.length === 0,
-  );
+  report.check(`links of ours on the nodes: ${left.join(", ") || "none"}`, left.length === 0);
   report.check(`the daemons ended with exit codes ${ends.join(", ")}`, ends.every((code) => code === 0));
+}
+
+async function checkKernel({ cluster, report, placed }: Stage): Promise<void> {
+  const wrong: string[] = [];
+  for (const [i, node] of cluster.nodes.entries()) {
+    const containers = placed.filter((one) => one.node === i).map(({ container }) => container);
+    wrong.push(...(await auditNode(node, containers)).map((text) => `node ${i + 1}: ${text}`));
+  }
+  for (const text of wrong) report.say(text);
+  report.check("links and addresses are what status says, on every node", wrong.length === 0);
 }

@@ -1,5 +1,8 @@
 /** The network between the hosts of nodes: one bridge, a port for each host. */
-import { HERE, type NamedNetns, testName } from "./test_netns.ts";
+import { HERE, NamedNetns, testName } from "./test_netns.ts";
+
+/** A host's link to the underlay. */
+export const UPLINK = "ztuplink";
 
 /** See the file's comment. Disposing it removes the bridge; ports go with their hosts. */
 export class Underlay implements AsyncDisposable {
@@ -16,11 +19,11 @@ export class Underlay implements AsyncDisposable {
   /** Connects a host as number `n`, with {@linkcode underlayIp} and a default route of each family. */
   async connect(host: NamedNetns, n: number): Promise<void> {
     const port = testName("p");
-    const peer = ["peer", "name", "ztuplink", "netns", host.name];
+    const peer = ["peer", "name", UPLINK, "netns", host.name];
     await HERE.must(["ip", "link", "add", port, "master", this.bridge, "up", "type", "veth", ...peer]);
-    await host.must(["ip", "address", "add", `${underlayIp(n, 4)}/24`, "dev", "ztuplink"]);
-    await host.must(["ip", "address", "add", `${underlayIp(n, 6)}/64`, "dev", "ztuplink", "nodad"]);
-    await host.must(["ip", "link", "set", "ztuplink", "up"]);
+    await host.must(["ip", "address", "add", `${underlayIp(n, 4)}/24`, "dev", UPLINK]);
+    await host.must(["ip", "address", "add", `${underlayIp(n, 6)}/64`, "dev", UPLINK, "nodad"]);
+    await host.must(["ip", "link", "set", UPLINK, "up"]);
     await host.must(["ip", "route", "add", "default", "via", "192.0.2.254"]);
     await host.must(["ip", "-6", "route", "add", "default", "via", "2001:db8::fe"]);
   }
@@ -33,4 +36,14 @@ export class Underlay implements AsyncDisposable {
 /** Address of host `n`, 1 to 253, in the networks set aside for documentation (RFC 5737, RFC 3849). */
 export function underlayIp(n: number, family: 4 | 6): string {
   return family === 4 ? `192.0.2.${n}` : `2001:db8::${n.toString(16)}`;
+}
+
+/** Two hosts on an underlay, numbers 1 and 2; the stack removes them. */
+export async function connectedHosts(stack: AsyncDisposableStack): Promise<[NamedNetns, NamedNetns]> {
+  const underlay = stack.use(await Underlay.create());
+  const a = stack.use(await NamedNetns.create());
+  const b = stack.use(await NamedNetns.create());
+  await underlay.connect(a, 1);
+  await underlay.connect(b, 2);
+  return [a, b];
 }

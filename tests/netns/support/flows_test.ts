@@ -1,29 +1,20 @@
 /** Negative controls: a ping that loses packets says so, and a TCP flow that is held up is not taken for a busy one. */
 import { assertEquals, assertGreater, assertRejects } from "@std/assert";
+import { TcpFlow } from "../../../scripts/support/tcp_flow.ts";
 import { IperfFlow } from "../../support/iperf_flow.ts";
 import { LeakAudit } from "../../support/leak_audit.ts";
 import { RunningPing } from "../../support/running_ping.ts";
-import { NamedNetns, needing } from "../../support/test_netns.ts";
-import { Underlay, underlayIp } from "../../support/underlay.ts";
-
-/** Two connected hosts. */
-async function hosts(stack: AsyncDisposableStack): Promise<[NamedNetns, NamedNetns]> {
-  const underlay = stack.use(await Underlay.create());
-  const a = stack.use(await NamedNetns.create());
-  const b = stack.use(await NamedNetns.create());
-  await underlay.connect(a, 1);
-  await underlay.connect(b, 2);
-  return [a, b];
-}
+import { type NamedNetns, needing } from "../../support/test_netns.ts";
+import { connectedHosts, underlayIp, UPLINK } from "../../support/underlay.ts";
 
 async function setUplink(host: NamedNetns, state: "up" | "down"): Promise<void> {
-  await host.must(["ip", "link", "set", "ztuplink", state]);
+  await host.must(["ip", "link", "set", UPLINK, state]);
 }
 
 Deno.test("RunningPing counts what a cut link loses, and nothing else", async () => {
   await using _audit = await LeakAudit.begin();
   await using stack = new AsyncDisposableStack();
-  const [a, b] = await hosts(stack);
+  const [a, b] = await connectedHosts(stack);
   await using ping = await RunningPing.start(a, underlayIp(2, 4));
   await ping.answeredMore(10);
   assertEquals(ping.loss.lost, 0);
@@ -39,7 +30,7 @@ Deno.test({
   fn: async () => {
     await using _audit = await LeakAudit.begin();
     await using stack = new AsyncDisposableStack();
-    const [a, b] = await hosts(stack);
+    const [a, b] = await connectedHosts(stack);
     await using flow = await IperfFlow.start(a, b, underlayIp(2, 4));
     await flow.busySeconds(1);
     await setUplink(b, "down");
@@ -48,4 +39,17 @@ Deno.test({
     await setUplink(b, "up");
     await flow.busySeconds(1);
   },
+});
+
+Deno.test("TcpFlow stands still while the link is cut, and goes on afterwards with every byte", async () => {
+  await using _audit = await LeakAudit.begin();
+  await using stack = new AsyncDisposableStack();
+  const [a, b] = await connectedHosts(stack);
+  await using flow = await TcpFlow.start(a, b, { address: underlayIp(2, 4), bytesPerSecond: 1_000_000 });
+  await setUplink(b, "down");
+  await assertRejects(() => flow.receivedMore(1_000_000, { timeoutMs: 1_500 }));
+  await setUplink(b, "up");
+  await flow.receivedMore(500_000);
+  const { sentBytes, receivedBytes, isIntact } = await flow.finish();
+  assertEquals([isIntact, receivedBytes], [true, sentBytes]);
 });
