@@ -13,7 +13,10 @@ import { type EngineContext, installationId } from "./engine/context.ts";
 import { DeviceReader } from "./engine/devices.ts";
 import { GlobalOverlay } from "./engine/global_overlay.ts";
 import { Guests } from "./engine/guests.ts";
-import { HealthMonitor } from "./engine/health.ts";
+import { PeerHealth } from "./engine/health.ts";
+import { HeardEndpoints } from "./engine/heard_endpoints.ts";
+import { PeerPlaces } from "./engine/peer_places.ts";
+import { PeerWatch } from "./engine/peer_watch.ts";
 import { Peers } from "./engine/peers.ts";
 import { Reconciler } from "./engine/reconciler.ts";
 import { ServiceOverlays } from "./engine/service_overlays.ts";
@@ -26,6 +29,7 @@ import type { MarkerFile } from "./marker_file.ts";
 import { checkDnsName, checkServiceName } from "./network/validate.ts";
 import type { NodeFiles } from "./node_config.ts";
 import { quote, shown } from "./quote.ts";
+import type { Resolver } from "./resolver.ts";
 import type {
   AttachHandle,
   AttachReply,
@@ -56,6 +60,8 @@ export interface EngineOptions {
   readonly dataDir: string;
   readonly version: string;
   readonly readNodeFiles: () => Promise<NodeFiles>;
+  /** For peers whose callers name a host. */
+  readonly resolver: Resolver;
 }
 
 /** All operations; see {@linkcode OverlayService}. */
@@ -68,7 +74,9 @@ export class OverlayEngine implements OverlayService {
   readonly #guests: Guests;
   readonly #peers: Peers;
   readonly #reconciler: Reconciler;
-  readonly #health: HealthMonitor;
+  readonly #heard: HeardEndpoints;
+  readonly #places: PeerPlaces;
+  readonly #watch: PeerWatch;
   readonly #facts: ProcessFacts;
   readonly #listeners = new Set<(event: OverlayEvent) => void>();
 
@@ -78,10 +86,12 @@ export class OverlayEngine implements OverlayService {
     const { version, dataDir, clock } = options;
     const facts = { version, pid: Deno.pid, startedUnixSecs: clock.wallSeconds(), dataDir };
     const engine = new OverlayEngine(options, { facts, marker });
+    engine.#watch.listen();
     await engine.#reconciler.recover();
     engine.#rememberHostSettings();
     await engine.#reconciler.start();
-    engine.#health.start();
+    engine.#watch.start();
+    engine.#places.start();
     return engine;
   }
 
@@ -107,11 +117,19 @@ export class OverlayEngine implements OverlayService {
     this.#reader = new DeviceReader(this.#context);
     this.#global = new GlobalOverlay(this.#context, this.#reader);
     this.#attachments = new Attachments(this.#context);
-    this.#health = new HealthMonitor(this.#context, this.#reader, (event) => {
+    const health = new PeerHealth(this.#context, (event) => {
       for (const listener of this.#listeners) listener(event);
     });
+    this.#heard = new HeardEndpoints(this.#context);
+    const sources = { reader: this.#reader, heard: this.#heard, health, resolver: options.resolver };
+    this.#places = new PeerPlaces(this.#context, sources);
+    this.#watch = new PeerWatch(this.#context, this.#reader, [health, this.#heard, this.#places]);
     this.#guests = new Guests(this.#context, this.#reader);
-    this.#peers = new Peers(this.#context, this.#reader);
+    this.#peers = new Peers(this.#context, this.#reader, {
+      health,
+      heard: this.#heard,
+      places: this.#places,
+    });
     this.#services = new ServiceOverlays(this.#context, {
       reader: this.#reader,
       attachments: this.#attachments,
@@ -128,7 +146,9 @@ export class OverlayEngine implements OverlayService {
 
   /** Ends watching and repairing. The data plane stays as it is. */
   async stop(): Promise<void> {
-    this.#health.stop();
+    this.#watch.stop();
+    this.#places.stop();
+    this.#heard.stop();
     await this.#reconciler.stop();
   }
 

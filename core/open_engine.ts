@@ -9,6 +9,7 @@ import { OverlayEngine } from "./engine.ts";
 import type { Log } from "./log.ts";
 import { MarkerFile } from "./marker_file.ts";
 import { readNodeFiles } from "./node_config.ts";
+import { systemResolver } from "./resolver.ts";
 import { openStateStore } from "./state/state_store.ts";
 import { VERSION } from "./version.ts";
 
@@ -36,6 +37,7 @@ export async function openEngine(config: DaemonConfig, log: (part: string) => Lo
         log: log("engine"),
         dataDir,
         version: VERSION,
+        resolver: systemResolver(),
         readNodeFiles: () => readNodeFiles((name) => readIfThere(join(dataDir, name))),
       });
       const close = async (): Promise<void> => {

@@ -47,8 +47,13 @@ export interface DeviceSpec {
 
 /** A change to a live device; peers not named keep everything, sessions included. */
 export interface DeviceChange {
-  /** Peers to add, or to bring to exactly this state (allowed IPs replaced). */
+  /**
+   * Peers to add, or to bring to exactly this state (allowed IPs replaced). One without an endpoint keeps the one
+   * that it has.
+   */
   readonly set: readonly DevicePeer[];
+  /** A peer that has been heard from says itself where it is: the endpoints in `set` are for the others. */
+  readonly keepRoamed?: boolean;
   /** Public keys, 32 bytes each; unknown ones are no error. */
   readonly remove: readonly Uint8Array[];
   readonly addRoutes: readonly IpPrefix[];
@@ -76,9 +81,26 @@ export interface DevicePeerState extends DevicePeer {
 
 /** A device as it reports itself. */
 export interface DeviceState {
+  readonly kind: "kernel" | "userspace";
+  /** Library that encrypts packets, of a device in user space. */
+  readonly crypto?: string;
+  /** How often something was dropped, by reason, of a device in user space; reasons that never came up left out. */
+  readonly drops?: Readonly<Record<string, number>>;
   readonly listenPort: number;
   readonly publicKey: Uint8Array;
   readonly peers: readonly DevicePeerState[];
+}
+
+/** What a device has learnt of a peer by itself: how things stand, not each step on the way there. */
+export interface PeerNews {
+  /** 32 bytes. */
+  readonly publicKey: Uint8Array;
+  /** How the newest handshake went, if one ended: `failed` is one that was tried for 90 s without answer. */
+  readonly handshake?: "completed" | "failed";
+  /** Unix time in seconds, 0 = never. */
+  readonly lastHandshakeUnixSecs: number;
+  /** Where the peer is now, as far as is known. */
+  readonly endpoint?: { readonly ip: IpAddress; readonly port: number };
 }
 
 /** What makes a container's network namespace the same one after a restart. */
@@ -168,7 +190,7 @@ export interface NetworkBackend {
 
   /**
    * Makes the device, its key, port, address, peers and routes right.
-   * A live device is changed in place: no peer that stays loses its session.
+   * A live device is changed in place: no peer that stays loses its session, or the place it was heard from.
    * @throws {AlreadyExistsError} `Kernel link '<name>' already exists` when a link that is not ours has the name.
    * @throws {UnsupportedError} Where this host has no WireGuard.
    */
@@ -181,6 +203,11 @@ export interface NetworkBackend {
   removeDevice(name: string, tag: OwnerTag): Promise<void>;
   /** @throws {NotFoundError} If there is no such device. */
   readDevice(name: string): Promise<DeviceState>;
+  /**
+   * Calls back with news of peers: a few times a second for a device at most, with each of its peers once. Devices
+   * of the kernel give none; whoever wants to know looks at them. The result stops it.
+   */
+  watchPeers(onNews: (device: string, news: readonly PeerNews[]) => void): () => void;
 
   /**
    * Finds the namespace of a process.

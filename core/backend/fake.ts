@@ -18,6 +18,7 @@ import type {
   NetnsIdentity,
   NetworkBackend,
   OwnerTag,
+  PeerNews,
   ServiceNetworkSpec,
 } from "./backend.ts";
 
@@ -34,7 +35,9 @@ export class FakeBackend implements NetworkBackend {
 
   capabilities(): Promise<BackendCapabilities> {
     return this.#answer(() => ({
-      wireguard: this.host.wireguard ? { kind: "kernel" } : { kind: "none", reason: NO_WIREGUARD },
+      wireguard: this.host.wireguard
+        ? { kind: this.host.implementation }
+        : { kind: "none", reason: NO_WIREGUARD },
     }));
   }
 
@@ -88,7 +91,7 @@ export class FakeBackend implements NetworkBackend {
         device.listenPort = spec.listenPort;
         const wanted = new Set(spec.peers.map((peer) => hex(peer.publicKey)));
         for (const key of device.peers.keys()) if (!wanted.has(key)) device.peers.delete(key);
-        for (const peer of spec.peers) setPeer(device.peers, peer);
+        for (const peer of spec.peers) setPeer(device.peers, peer, { keepRoamed: true });
       });
       host.effect(`up ${spec.name}`, () => {
         Object.assign(target, { up: true, mtuBytes: spec.mtuBytes });
@@ -105,7 +108,9 @@ export class FakeBackend implements NetworkBackend {
       const device = link.device;
       this.host.effect(`change peers of ${name}`, () => {
         for (const key of change.remove) device.peers.delete(hex(key));
-        for (const peer of change.set) setPeer(device.peers, peer);
+        for (const peer of change.set) {
+          setPeer(device.peers, peer, { keepRoamed: change.keepRoamed ?? false });
+        }
         link.routes = link.routes.filter((r) => !change.removeRoutes.some((gone) => prefixEquals(gone, r)));
         for (const route of change.addRoutes) {
           if (!link.routes.some((r) => prefixEquals(r, route))) link.routes.push(route);
@@ -123,6 +128,8 @@ export class FakeBackend implements NetworkBackend {
       const device = this.host.links.get(name)?.device;
       if (!device) throw new NotFoundError("WireGuard device", name);
       return {
+        kind: this.host.implementation,
+        ...(this.host.implementation === "kernel" ? {} : { crypto: "fake", drops: device.drops ?? {} }),
         listenPort: device.listenPort,
         publicKey: this.host.publicKeyOf(device.privateKey),
         peers: [...device.peers.values()].map((peer) => ({
@@ -136,6 +143,11 @@ export class FakeBackend implements NetworkBackend {
         })),
       };
     });
+  }
+
+  watchPeers(onNews: (device: string, news: readonly PeerNews[]) => void): () => void {
+    this.host.peerWatchers.add(onNews);
+    return () => this.host.peerWatchers.delete(onNews);
   }
 
   identify(pid: number): Promise<NetnsIdentity> {
@@ -321,7 +333,11 @@ function hex(bytes: Uint8Array): string {
 }
 
 /** Adds or changes one peer; an allowed IP that another peer had moves (cryptokey routing has one owner). */
-function setPeer(peers: NonNullable<FakeLink["device"]>["peers"], peer: DevicePeer): void {
+function setPeer(
+  peers: NonNullable<FakeLink["device"]>["peers"],
+  peer: DevicePeer,
+  { keepRoamed }: { readonly keepRoamed: boolean },
+): void {
   const key = hex(peer.publicKey);
   for (const [otherKey, other] of peers) {
     if (otherKey === key) continue;
@@ -329,5 +345,8 @@ function setPeer(peers: NonNullable<FakeLink["device"]>["peers"], peer: DevicePe
     if (kept.length !== other.allowedIps.length) peers.set(otherKey, { ...other, allowedIps: kept });
   }
   const old = peers.get(key);
-  peers.set(key, { handshake: old?.handshake ?? 0, rx: old?.rx ?? 0, tx: old?.tx ?? 0, ...peer });
+  const hasSpoken = old !== undefined && old.handshake !== 0;
+  const endpoint = keepRoamed && hasSpoken ? old.endpoint : peer.endpoint ?? old?.endpoint;
+  const { handshake = 0, rx = 0, tx = 0 } = old ?? {};
+  peers.set(key, { handshake, rx, tx, ...peer, ...(endpoint ? { endpoint } : {}) });
 }

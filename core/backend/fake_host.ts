@@ -7,7 +7,7 @@
 
 import { AlreadyExistsError, InvalidConfigError, NotFoundError } from "../errors.ts";
 import type { IpPrefix } from "../ip/prefix.ts";
-import type { DevicePeer, InventoryEntry, OwnerTag } from "./backend.ts";
+import type { DevicePeer, InventoryEntry, OwnerTag, PeerNews } from "./backend.ts";
 
 /** A link of the fake host's own namespace. */
 export interface FakeLink {
@@ -25,6 +25,7 @@ export interface FakeLink {
     privateKey: Uint8Array;
     listenPort: number;
     peers: Map<string, DevicePeer & { handshake: number; rx: number; tx: number }>;
+    drops?: Record<string, number>;
   };
 }
 
@@ -47,8 +48,11 @@ export class FakeHost {
   readonly busyPorts = new Set<number>();
   bootId = "boot-1";
   wireguard = true;
+  /** Which WireGuard it has; only that in user space tells news. */
+  implementation: "kernel" | "userspace" = "kernel";
   onEffect: EffectHook = () => {};
   readonly watchers = new Set<(name: string) => void>();
+  readonly peerWatchers = new Set<(device: string, news: readonly PeerNews[]) => void>();
   readonly #derivePublicKey: (privateKey: Uint8Array) => Uint8Array;
   #nextInode = 4026532000n;
   #nextTicks = 1000n;
@@ -81,6 +85,11 @@ export class FakeHost {
   /** Deletes a link as a person would, with `ip link del`. */
   deleteByHand(name: string): void {
     this.#unlink(name);
+  }
+
+  /** A device in user space tells news of its peers. */
+  tellNews(device: string, news: readonly PeerNews[]): void {
+    for (const watcher of this.peerWatchers) watcher(device, news);
   }
 
   /** The public key that a device with this private key shows. */

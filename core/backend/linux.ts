@@ -18,6 +18,7 @@ import type {
   NetnsIdentity,
   NetworkBackend,
   OwnerTag,
+  PeerNews,
   ServiceNetworkSpec,
 } from "./backend.ts";
 import { attachContainer, type AttachmentTools, mendContainerLink } from "./linux/attachment.ts";
@@ -54,6 +55,7 @@ export class LinuxBackend implements NetworkBackend {
   readonly #sysctls: HostSysctls;
   readonly #log: Log;
   readonly #watches = new Set<NetlinkSubscription>();
+  readonly #peerWatchers = new Set<(device: string, news: readonly PeerNews[]) => void>();
   readonly #userspace: UserspaceDevices;
   readonly #choice: WireGuardChoice;
   /** Decided at the first question that has an answer: devices do not change sides while the process runs. */
@@ -71,6 +73,9 @@ export class LinuxBackend implements NetworkBackend {
       sysctls: this.#sysctls,
       log,
       uapiDir: options.uapiDir,
+      onNews: (device, news) => {
+        for (const onNews of this.#peerWatchers) onNews(device, news);
+      },
     });
   }
 
@@ -146,6 +151,11 @@ export class LinuxBackend implements NetworkBackend {
       if (this.#kind() === "userspace") return await this.#userspace.read(name);
       return readDevice(this.#deviceTools, name);
     });
+  }
+
+  watchPeers(onNews: (device: string, news: readonly PeerNews[]) => void): () => void {
+    this.#peerWatchers.add(onNews);
+    return () => this.#peerWatchers.delete(onNews);
   }
 
   identify(pid: number): Promise<NetnsIdentity> {

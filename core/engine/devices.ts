@@ -5,9 +5,10 @@ import { NotFoundError, PreconditionError } from "../errors.ts";
 import { parseIp } from "../ip/address.ts";
 import { hostPrefix, type IpPrefix, parsePrefix } from "../ip/prefix.ts";
 import { deviceRoutes } from "../network/routes.ts";
-import { parsePeerEndpoint } from "../network/peer_spec.ts";
+import { parsePeerEndpoint, parsePeerPlace } from "../network/peer_spec.ts";
 import type { PeerScope } from "../service.ts";
 import type { PeerRecord } from "../state/records.ts";
+import { peerKey } from "../state/state_store.ts";
 import { decodeKey } from "../wireguard/keys.ts";
 import type { EngineContext } from "./context.ts";
 
@@ -88,7 +89,7 @@ export function peersOf(context: EngineContext, service: string): PeerRecord[] {
 /** Peers by the records they were read from, which never change: a device may have a thousand. */
 const DEVICE_PEERS = new WeakMap<PeerRecord, DevicePeer>();
 
-/** A recorded peer as the device takes it. */
+/** A recorded peer as its caller described it: at an address, if it gave one. */
 export function toDevicePeer(record: PeerRecord): DevicePeer {
   let peer = DEVICE_PEERS.get(record);
   if (!peer) DEVICE_PEERS.set(record, peer = readPeer(record));
@@ -96,26 +97,49 @@ export function toDevicePeer(record: PeerRecord): DevicePeer {
 }
 
 function readPeer(peer: PeerRecord): DevicePeer {
-  const endpoint = peer.endpoint === "" ? undefined : parsePeerEndpoint(peer.endpoint);
+  const place = peer.endpoint === "" ? undefined : parsePeerPlace(peer.endpoint);
   return {
     publicKey: decodeKey(peer.publicKey),
-    ...(endpoint ? { endpoint } : {}),
+    ...(place?.kind === "address" ? { endpoint: place.endpoint } : {}),
     allowedIps: peer.allowedIps.map((cidr) => parsePrefix(cidr)!),
     keepaliveSeconds: peer.keepaliveSeconds,
   };
 }
 
+/** A recorded peer as the device has to have it: at the place where it is to be looked for. */
+export function wantedPeer(context: EngineContext, record: PeerRecord): DevicePeer {
+  return atItsPlace(context, toDevicePeer(record), peerKey(record.service, record.publicKey));
+}
+
+/**
+ * Where it was heard from is newer than what its caller said. After a reboot of this host the caller's word
+ * counts again: what had been heard of may have depended on a network that is no more.
+ */
+function atItsPlace(context: EngineContext, peer: DevicePeer, key: string): DevicePeer {
+  const heard = context.store.heard.get(key);
+  if (heard === undefined) return peer;
+  if (peer.endpoint !== undefined && heard.heardUnixSecs < bootUnixSecs(context)) return peer;
+  const endpoint = parsePeerEndpoint(heard.endpoint);
+  return endpoint === undefined ? peer : { ...peer, endpoint };
+}
+
+/** When this host was booted, Unix time; as right as the wall clock. */
+export function bootUnixSecs({ clock }: EngineContext): number {
+  return clock.wallSeconds() - clock.boottimeMs() / 1000;
+}
+
 /** Peers that the device has to have: those the caller added and, on the global one, the guests. */
 export function wantedPeers(context: EngineContext, service: string): DevicePeer[] {
-  const peers = peersOf(context, service).map(toDevicePeer);
+  const peers = peersOf(context, service).map((record) => wantedPeer(context, record));
   if (service !== "") return peers;
   for (const guest of context.store.guests.values()) {
     if (guest.phase === "removing") continue;
-    peers.push({
+    const peer: DevicePeer = {
       publicKey: decodeKey(guest.publicKey),
       allowedIps: [hostPrefix(parseIp(guest.overlayIp)!)],
       keepaliveSeconds: 0,
-    });
+    };
+    peers.push(atItsPlace(context, peer, peerKey("", guest.publicKey)));
   }
   return peers;
 }

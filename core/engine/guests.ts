@@ -178,6 +178,7 @@ export class Guests {
     const leases = [...store.leases.values()].filter((lease) => lease.owner === guestHandle(guest.id));
     await store.commit("detach_container guest: done", (write) => {
       write.deleteGuest(guest.id);
+      write.deleteHeard("", guest.publicKey);
       for (const lease of leases) write.deleteLease(lease.ip);
     });
     for (const lease of leases) addresses.release(lease);

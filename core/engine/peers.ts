@@ -1,9 +1,9 @@
 /** Peers and their allowed IPs, on the global device and on those of dedicated services. */
 
-import type { DevicePeer } from "../backend/backend.ts";
+import type { DeviceChange, DevicePeer } from "../backend/backend.ts";
 import { describeError, InvalidConfigError, NotFoundError } from "../errors.ts";
 import { formatPrefix, type IpPrefix, parsePrefix, prefixEquals } from "../ip/prefix.ts";
-import { parseCidr, parsePeerEndpoint, parsePeerSpec } from "../network/peer_spec.ts";
+import { parseCidr, parsePeerPlace, parsePeerSpec } from "../network/peer_spec.ts";
 import { routeChanges } from "../network/routes.ts";
 import type { PeerScope, PeerSpec } from "../service.ts";
 import type { PeerRecord } from "../state/records.ts";
@@ -18,22 +18,40 @@ import {
   requireDevice,
   scopeName,
   toDevicePeer,
+  wantedPeer,
   wantedRoutes,
 } from "./devices.ts";
+import type { PeerHealth } from "./health.ts";
+import type { HeardEndpoints } from "./heard_endpoints.ts";
+import type { PeerPlaces, SearchReason } from "./peer_places.ts";
+
+/** Who knows where peers are. */
+export interface PeerParts {
+  readonly health: PeerHealth;
+  readonly heard: HeardEndpoints;
+  readonly places: PeerPlaces;
+}
 
 /** Changes peers: record first, then device; a device that refuses gets the record put back. */
 export class Peers {
   readonly #context: EngineContext;
   readonly #reader: DeviceReader;
+  readonly #parts: PeerParts;
 
-  constructor(context: EngineContext, reader: DeviceReader) {
+  constructor(context: EngineContext, reader: DeviceReader, parts: PeerParts) {
     this.#context = context;
     this.#reader = reader;
+    this.#parts = parts;
   }
 
-  /** Adds a peer or brings it to exactly this state; allowed IPs that another peer had move here. */
+  /**
+   * Adds a peer or brings it to exactly this state; allowed IPs that another peer had move here.
+   *
+   * A host's name is looked up afterwards. A peer that has moved since its caller said the same place as now stays
+   * where it is as long as it is healthy there: callers repeat themselves.
+   */
   async add(spec: PeerSpec, scope: PeerScope): Promise<void> {
-    parsePeerEndpoint(spec.endpoint);
+    const place = parsePeerPlace(spec.endpoint);
     await this.#change(scope, (device) => {
       const peer = parsePeerSpec(spec);
       if (spec.publicKey === device.publicKey) {
@@ -42,11 +60,23 @@ export class Peers {
       const record: PeerRecord = {
         service: device.service,
         publicKey: spec.publicKey,
-        endpoint: peer.endpoint ? spec.endpoint : "",
+        endpoint: place.kind === "unknown" ? "" : spec.endpoint,
         allowedIps: peer.allowedIps.map(formatPrefix),
         keepaliveSeconds: peer.keepaliveSeconds,
       };
-      return { label: "add_peer", puts: [record, ...this.#losers(record)], set: [peer] };
+      const before = this.#context.store.peers.get(peerKey(device.service, spec.publicKey));
+      const isSaidAgain = before?.endpoint === record.endpoint;
+      const stays = isSaidAgain && this.#parts.health.isHealthy(device.service, spec.publicKey);
+      const keepRoamed = stays || place.kind === "unknown";
+      const isMoved = !keepRoamed && (place.kind === "address" || !isSaidAgain);
+      return {
+        label: "add_peer",
+        puts: [record, ...this.#losers(record)],
+        set: [keepRoamed ? wantedPeer(this.#context, record) : peer],
+        keepRoamed,
+        ...(isMoved ? { moved: record } : {}),
+        ...(stays ? {} : { search: { record, reason: isSaidAgain ? "silent" : "said" } }),
+      };
     });
   }
 
@@ -72,7 +102,8 @@ export class Peers {
       }
       if (record.allowedIps.includes(prefix)) return undefined;
       const next = { ...record, allowedIps: [...record.allowedIps, prefix] };
-      return { label: "add_allowed_ip", puts: [next, ...this.#losers(next)], set: [toDevicePeer(next)] };
+      const set = [wantedPeer(this.#context, next)];
+      return { label: "add_allowed_ip", puts: [next, ...this.#losers(next)], set, keepRoamed: true };
     });
   }
 
@@ -84,7 +115,8 @@ export class Peers {
       const kept = record?.allowedIps.filter((ip) => !prefixEquals(parsePrefix(ip)!, gone));
       if (!record || kept!.length === record.allowedIps.length) return undefined;
       const next = { ...record, allowedIps: kept! };
-      return { label: "remove_allowed_ip", puts: [next], set: [toDevicePeer(next)] };
+      const set = [wantedPeer(this.#context, next)];
+      return { label: "remove_allowed_ip", puts: [next], set, keepRoamed: true };
     });
   }
 
@@ -106,7 +138,9 @@ export class Peers {
     await this.#context.locks.run({ [lock]: "write" }, async () => {
       const device = requireDevice(this.#context, scope);
       const change = plan(device);
-      if (change) await this.#apply(device, change);
+      if (!change) return;
+      await this.#apply(device, change);
+      if (change.search) this.#parts.places.want(change.search.record, change.search.reason);
     });
   }
 
@@ -115,7 +149,10 @@ export class Peers {
     const touched = [...change.puts, ...change.deletes ?? []];
     const before = touched.map((peer) => store.peers.get(peerKey(peer.service, peer.publicKey)));
     const routesBefore = wantedRoutes(this.#context, device);
+    const { moved } = change;
+    if (moved) this.#parts.heard.forget(moved.service, moved.publicKey);
     await store.commit(change.label, (write) => {
+      if (moved) write.deleteHeard(moved.service, moved.publicKey);
       for (const peer of change.deletes ?? []) write.deletePeer(peer.service, peer.publicKey);
       for (const peer of change.puts) write.putPeer(peer);
     });
@@ -123,6 +160,7 @@ export class Peers {
       await backend.changeDevice(device.interface, {
         set: change.set,
         remove: change.remove ?? [],
+        keepRoamed: change.keepRoamed ?? false,
         ...routeChanges(routesBefore, wantedRoutes(this.#context, device)),
       });
     } catch (error) {
@@ -143,6 +181,12 @@ interface PeerChange {
   readonly deletes?: readonly PeerRecord[];
   readonly set: readonly DevicePeer[];
   readonly remove?: readonly Uint8Array[];
+  /** As in {@linkcode DeviceChange}. */
+  readonly keepRoamed?: boolean;
+  /** A peer that is to be where its caller says: where it was heard from is forgotten. */
+  readonly moved?: PeerRecord;
+  /** A peer whose host may have to be looked up once the device has it. */
+  readonly search?: { readonly record: PeerRecord; readonly reason: SearchReason };
 }
 
 function putBack(

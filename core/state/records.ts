@@ -110,11 +110,26 @@ export interface PeerRecord {
   readonly service: string;
   /** Base64. */
   readonly publicKey: string;
-  /** `ip:port`, IPv6 in brackets; empty when unknown. */
+  /** As its caller said: `ip:port`, IPv6 in brackets, or `name:port`; empty when unknown. */
   readonly endpoint: string;
   /** CIDRs as the caller wrote them, in order. */
   readonly allowedIps: readonly string[];
   readonly keepaliveSeconds: number;
+}
+
+/**
+ * Where a peer or guest was last heard from, when that is not what its caller said. Kept apart from
+ * {@linkcode PeerRecord}, whose endpoint is the caller's word and stays so.
+ */
+export interface HeardEndpointRecord {
+  /** As in {@linkcode PeerRecord}. */
+  readonly service: string;
+  /** Base64. */
+  readonly publicKey: string;
+  /** `ip:port`, IPv6 in brackets. */
+  readonly endpoint: string;
+  /** When that was noted, Unix time in seconds. */
+  readonly heardUnixSecs: number;
 }
 
 /** An overlay DNS name. */

@@ -19,6 +19,10 @@ const MIGRATIONS: readonly string[] = [
                            PRIMARY KEY (service, public_key)) STRICT, WITHOUT ROWID;
   CREATE TABLE dns_records(name TEXT PRIMARY KEY, ip TEXT NOT NULL) STRICT, WITHOUT ROWID;
   `,
+  `
+  CREATE TABLE heard_endpoints (service TEXT NOT NULL, public_key TEXT NOT NULL, document TEXT NOT NULL,
+                                PRIMARY KEY (service, public_key)) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /**

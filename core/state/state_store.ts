@@ -22,6 +22,7 @@ import type {
   GlobalDevice,
   GlobalSettings,
   GuestRecord,
+  HeardEndpointRecord,
   KeyRecord,
   LeaseRecord,
   PeerRecord,
@@ -53,7 +54,10 @@ export interface StateWriter {
   putGuest(record: GuestRecord): void;
   deleteGuest(id: string): void;
   putPeer(record: PeerRecord): void;
+  /** Also forgets where it was heard from. */
   deletePeer(service: string, publicKey: string): void;
+  putHeard(record: HeardEndpointRecord): void;
+  deleteHeard(service: string, publicKey: string): void;
   putDns(record: DnsRecord): void;
   deleteDns(name: string): void;
 }
@@ -67,6 +71,8 @@ export interface StateStore {
   readonly guests: ReadonlyMap<string, GuestRecord>;
   /** Keyed by {@linkcode peerKey}. */
   readonly peers: ReadonlyMap<string, PeerRecord>;
+  /** Keyed by {@linkcode peerKey}; peers and guests. */
+  readonly heard: ReadonlyMap<string, HeardEndpointRecord>;
   readonly dns: ReadonlyMap<string, DnsRecord>;
   /**
    * Records a change at once. `label` says what for, in logs and crash tests.
@@ -122,6 +128,8 @@ const SQL = {
   deleteGuest: "DELETE FROM guests WHERE id = ?",
   putPeer: "INSERT OR REPLACE INTO peers VALUES (?, ?, ?)",
   deletePeer: "DELETE FROM peers WHERE service = ? AND public_key = ?",
+  putHeard: "INSERT OR REPLACE INTO heard_endpoints VALUES (?, ?, ?)",
+  deleteHeard: "DELETE FROM heard_endpoints WHERE service = ? AND public_key = ?",
   putDns: "INSERT OR REPLACE INTO dns_records VALUES (?, ?)",
   deleteDns: "DELETE FROM dns_records WHERE name = ?",
 } as const;
@@ -140,6 +148,7 @@ class SqliteStateStore implements StateStore {
   readonly attachments = new Map<string, AttachmentRecord>();
   readonly guests = new Map<string, GuestRecord>();
   readonly peers = new Map<string, PeerRecord>();
+  readonly heard = new Map<string, HeardEndpointRecord>();
   readonly dns = new Map<string, DnsRecord>();
   readonly #db: DatabaseSync;
   readonly #statements: Record<keyof typeof SQL, StatementSync>;
@@ -256,8 +265,18 @@ class SqliteStateStore implements StateStore {
           [r.service, r.publicKey, json(r)],
           () => this.peers.set(peerKey(r.service, r.publicKey), r),
         ),
-      deletePeer: (service, publicKey): void =>
-        run(s.deletePeer, [service, publicKey], () => this.peers.delete(peerKey(service, publicKey))),
+      deletePeer: (service, publicKey): void => {
+        run(s.deletePeer, [service, publicKey], () => this.peers.delete(peerKey(service, publicKey)));
+        run(s.deleteHeard, [service, publicKey], () => this.heard.delete(peerKey(service, publicKey)));
+      },
+      putHeard: (r): void =>
+        run(
+          s.putHeard,
+          [r.service, r.publicKey, json(r)],
+          () => this.heard.set(peerKey(r.service, r.publicKey), r),
+        ),
+      deleteHeard: (service, publicKey): void =>
+        run(s.deleteHeard, [service, publicKey], () => this.heard.delete(peerKey(service, publicKey))),
       putDns: (r): void => run(s.putDns, [r.name, r.ip], () => this.dns.set(r.name, r)),
       deleteDns: (name): void => run(s.deleteDns, [name], () => this.dns.delete(name)),
     };
@@ -279,6 +298,9 @@ class SqliteStateStore implements StateStore {
     for (const row of rows("guests")) this.guests.set(row.id!, decode<GuestRecord>(row.document!));
     for (const row of rows("peers")) {
       this.peers.set(peerKey(row.service!, row.public_key!), decode<PeerRecord>(row.document!));
+    }
+    for (const row of rows("heard_endpoints")) {
+      this.heard.set(peerKey(row.service!, row.public_key!), decode<HeardEndpointRecord>(row.document!));
     }
     for (const row of rows("dns_records")) this.dns.set(row.name!, { name: row.name!, ip: row.ip! });
   }

@@ -12,6 +12,7 @@ import { openStateStore, type StateStore } from "../../core/state/state_store.ts
 import { derivePublicKey, encodeKey, generateKeyPair, type KeyPair } from "../../core/wireguard/keys.ts";
 import { join } from "@std/path";
 import { FakeClock } from "./fake_clock.ts";
+import { FakeResolver } from "./fake_resolver.ts";
 
 /** A log that keeps its records. */
 export class RecordingLog implements Log {
@@ -36,6 +37,7 @@ export class EngineRig implements AsyncDisposable {
   readonly host = new FakeHost(derivePublicKey);
   readonly clock = new FakeClock();
   readonly log = new RecordingLog();
+  readonly resolver = new FakeResolver();
   readonly dataDir = Deno.makeTempDirSync({ prefix: "zt-engine-" });
   /** The connection that requests come by unless a test brings its own. */
   readonly context: RequestContext = { connection: { closed: false } };
@@ -65,6 +67,7 @@ export class EngineRig implements AsyncDisposable {
       log: this.log,
       dataDir: this.dataDir,
       version: "test",
+      resolver: this.resolver,
       readNodeFiles: () => readNodeFiles((name) => readIfThere(join(this.dataDir, name))),
     });
   }
@@ -79,6 +82,7 @@ export class EngineRig implements AsyncDisposable {
   /** Forgets the engine as `kill -9` does: nothing of it runs on, the database is closed by the kernel. */
   kill(store: { close(): void } = this.store): void {
     this.host.watchers.clear();
+    this.host.peerWatchers.clear();
     store.close();
     this.#isRunning = false;
   }

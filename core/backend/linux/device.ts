@@ -61,7 +61,7 @@ export function changeDevice(tools: DeviceTools, name: string, change: DeviceCha
 /** Reads a device. @throws {NotFoundError} If there is none. */
 export function readDevice(tools: DeviceTools, name: string): DeviceState {
   wireguardLink(tools.host, name);
-  return toDeviceState(tools.wireguard.read(name));
+  return toDeviceState(tools.wireguard.read(name), { kind: "kernel" });
 }
 
 function wireguardLink(host: RtNetlink, name: string): Link {

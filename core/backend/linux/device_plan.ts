@@ -7,10 +7,23 @@ import {
   WGPEER_F_REMOVE_ME,
   WGPEER_F_REPLACE_ALLOWEDIPS,
 } from "../../../ffi/netlink/constants.ts";
-import type { AllowedIp, WireGuardDevice, WireGuardPeer } from "../../../ffi/netlink/wireguard.ts";
+import type {
+  AllowedIp,
+  SocketAddress,
+  WireGuardDevice,
+  WireGuardPeer,
+} from "../../../ffi/netlink/wireguard.ts";
 import { ipFromBytes, ipToBytes } from "../../ip/address.ts";
 import { canonicalPrefix, formatPrefix, type IpPrefix } from "../../ip/prefix.ts";
-import type { DeviceChange, DevicePeer, DevicePeerState, DeviceSpec, DeviceState } from "../backend.ts";
+import type {
+  DeviceChange,
+  DevicePeer,
+  DevicePeerState,
+  DeviceSpec,
+  DeviceState,
+  PeerNews,
+} from "../backend.ts";
+import type { NewsItem } from "../../transport/wireguard/news.ts";
 
 /** The change that makes the device as specified; `undefined` if it is. Only what differs is in it. */
 export function planDevice(present: WireGuardDevice, wanted: DeviceSpec): WireGuardDevice | undefined {
@@ -46,10 +59,11 @@ export function planChange(
   present: WireGuardDevice,
   change: DeviceChange,
 ): WireGuardDevice | undefined {
+  const { keepRoamed = false } = change;
   const peers = [
     ...change.remove.map((publicKey) => findPeer(present, publicKey)).filter((peer) => peer !== undefined)
       .map((peer) => ({ publicKey: peer.publicKey!, flags: WGPEER_F_REMOVE_ME })),
-    ...change.set.map((peer) => planPeer(findPeer(present, peer.publicKey), peer))
+    ...change.set.map((peer) => planPeer(findPeer(present, peer.publicKey), peer, { keepRoamed }))
       .filter((peer) => peer !== undefined),
   ];
   return peers.length === 0 ? undefined : { name, peers: inOrder(peers) };
@@ -129,9 +143,13 @@ function keyText(key: Uint8Array): string {
   return key.join();
 }
 
-/** The device in the domain's terms. */
-export function toDeviceState(device: WireGuardDevice): DeviceState {
+/** The device in the domain's terms. @param facts What only the implementation knows. */
+export function toDeviceState(
+  device: WireGuardDevice,
+  facts: Pick<DeviceState, "kind" | "crypto" | "drops">,
+): DeviceState {
   return {
+    ...facts,
     listenPort: device.listenPort ?? 0,
     publicKey: device.publicKey ?? new Uint8Array(32),
     peers: (device.peers ?? []).map(toPeerState),
@@ -141,13 +159,25 @@ export function toDeviceState(device: WireGuardDevice): DeviceState {
 function toPeerState(peer: WireGuardPeer): DevicePeerState {
   return {
     publicKey: peer.publicKey!,
-    ...peer.endpoint === undefined
-      ? {}
-      : { endpoint: { ip: ipFromBytes(peer.endpoint.address), port: peer.endpoint.port } },
+    ...toEndpoint(peer.endpoint),
     allowedIps: (peer.allowedIps ?? []).map(toPrefix),
     keepaliveSeconds: peer.keepaliveSeconds ?? 0,
     lastHandshakeUnixSecs: Number(peer.lastHandshake?.seconds ?? 0n),
     rxBytes: Number(peer.rxBytes ?? 0n),
     txBytes: Number(peer.txBytes ?? 0n),
   };
+}
+
+/** News of a device in user space in the domain's terms. */
+export function toPeerNews({ publicKey, handshake, lastHandshakeUnixMs, endpoint }: NewsItem): PeerNews {
+  return {
+    publicKey,
+    ...handshake === undefined ? {} : { handshake },
+    lastHandshakeUnixSecs: Math.floor((lastHandshakeUnixMs ?? 0) / 1000),
+    ...toEndpoint(endpoint),
+  };
+}
+
+function toEndpoint(address: SocketAddress | undefined): Pick<DevicePeer, "endpoint"> {
+  return address === undefined ? {} : { endpoint: { ip: ipFromBytes(address.address), port: address.port } };
 }

@@ -13,9 +13,9 @@ import { AlreadyExistsError, describeError, NotFoundError } from "../../errors.t
 import type { Log } from "../../log.ts";
 import { UapiSocket } from "../../transport/wireguard/uapi_socket.ts";
 import { UserspaceDevice } from "../../transport/wireguard/userspace_device.ts";
-import type { DeviceChange, DeviceSpec, DeviceState } from "../backend.ts";
+import type { DeviceChange, DeviceSpec, DeviceState, PeerNews } from "../backend.ts";
 import { ensureOnlyAddress } from "./addresses.ts";
-import { planChange, planDevice, toDeviceState } from "./device_plan.ts";
+import { planChange, planDevice, toDeviceState, toPeerNews } from "./device_plan.ts";
 import { addRoutes, ensureRoutes, refuseDefaultRoute, removeRoutes } from "./device_routes.ts";
 import { hasErrno } from "./kernel_errors.ts";
 import { foreignLink, isOwnedBy, tagOf } from "./ownership.ts";
@@ -30,6 +30,8 @@ export interface UserspaceTools {
   readonly log: Log;
   /** Directory of control sockets; undefined for none. */
   readonly uapiDir: string | undefined;
+  /** Told what devices learn of their peers. */
+  readonly onNews: (device: string, news: readonly PeerNews[]) => void;
 }
 
 /** Packets that wait in the kernel while the data path is busy: as many as the kernel's own WireGuard keeps. */
@@ -105,7 +107,9 @@ export class UserspaceDevices implements AsyncDisposable {
 
   /** Reads a device. @throws {NotFoundError} If there is none. */
   async read(name: string): Promise<DeviceState> {
-    return toDeviceState(await this.#get(name).device.read());
+    const { device: running } = this.#get(name);
+    const { device, drops } = await running.report();
+    return toDeviceState(device, { kind: "userspace", crypto: running.cryptoName, drops });
   }
 
   /** Ends the data path of a device whose link is gone. */
@@ -148,6 +152,7 @@ export class UserspaceDevices implements AsyncDisposable {
     // Not before it is tagged: until then it goes with the process.
     tun.persist(true);
     const device = undo.use(await UserspaceDevice.start(tun));
+    device.onNews = (news) => this.#tools.onNews(spec.name, news.map(toPeerNews));
     const uapi = this.#openUapi(spec.name, device);
     undo.move();
     this.#tools.log.info("user-space WireGuard device runs", {

@@ -14,6 +14,7 @@ import { Arena, TUN_IN, TUN_IN_BYTES, VNET_OUT } from "./arena.ts";
 import { Coalescer, MAX_PIECES } from "./coalescer.ts";
 import { choosePacketProvider } from "./crypto.ts";
 import { applyChange, describeDevice } from "./device_config.ts";
+import { type NewsItem, PeerNewsBoard } from "./news.ts";
 import { Outbox } from "./outbox.ts";
 import { Receiver } from "./receiver.ts";
 import { Sender } from "./sender.ts";
@@ -22,6 +23,14 @@ import { Sender } from "./sender.ts";
 export interface SocketFds {
   readonly 4?: number;
   readonly 6?: number;
+}
+
+/** A device as its data path tells it. */
+export interface DeviceReport {
+  /** Without name, port and mark, which are not the data path's. */
+  readonly device: WireGuardDevice;
+  /** How often something was dropped, by reason; reasons that never came up are left out. */
+  readonly drops: Readonly<Record<string, number>>;
 }
 
 /** See the module. Everything in it runs on the thread that made it. */
@@ -34,6 +43,8 @@ export class DataPlane {
   readonly #receiver: Receiver;
   readonly #coalescer: Coalescer;
   readonly #fds: { readonly tun: number; readonly wakeUp: number };
+  readonly #news = new PeerNewsBoard();
+  readonly #onNews: (news: readonly NewsItem[]) => void;
   #ports: UdpPort[] = [];
   #poll: PollSet;
   #privateKey: Uint8Array | undefined;
@@ -41,8 +52,13 @@ export class DataPlane {
   /** Name of the library that encrypts packets. */
   readonly cryptoName: string;
 
-  constructor(fds: { readonly tun: number; readonly wakeUp: number }) {
+  /** @param onNews Told what the protocol learns of peers, a few times a second at most. */
+  constructor(
+    fds: { readonly tun: number; readonly wakeUp: number },
+    onNews: (news: readonly NewsItem[]) => void,
+  ) {
     this.#fds = fds;
+    this.#onNews = onNews;
     this.#poll = new PollSet(fds.wakeUp, [fds.tun]);
     const provider = choosePacketProvider();
     this.cryptoName = provider.name;
@@ -80,7 +96,8 @@ export class DataPlane {
       if (this.#device.deadline <= now) this.#apply(this.#device.tick(now));
       else if (this.#device.hasOutputs) this.#apply(this.#device.takeOutputs());
       this.#outbox.flush();
-      if (!isBusy) this.#poll.wait(this.#device.deadline - now);
+      if (this.#news.deadline <= now) this.#onNews(this.#news.take(now));
+      if (!isBusy) this.#poll.wait(Math.min(this.#device.deadline, this.#news.deadline) - now);
     }
   }
 
@@ -120,8 +137,13 @@ export class DataPlane {
   }
 
   /** All there is to know of the device. */
-  describe(): WireGuardDevice {
-    return describeDevice(this.#device, this.#device.publicKey && this.#privateKey);
+  describe(): DeviceReport {
+    const { replayed, ...drops } = this.#device.drops;
+    const counters = { ...drops, replayed: replayed + this.#receiver.replayed };
+    return {
+      device: describeDevice(this.#device, this.#device.publicKey && this.#privateKey),
+      drops: Object.fromEntries(Object.entries(counters).filter(([, count]) => count > 0)),
+    };
   }
 
   /** Zeroes all keys. */
@@ -134,6 +156,7 @@ export class DataPlane {
     for (const output of outputs) {
       if (output.kind === "datagram") this.#outbox.push(output.endpoint, output.bytes);
       else if (output.kind === "packet") this.#deliver(output.bytes);
+      else this.#news.note(output.peer, output.kind);
     }
   }
 

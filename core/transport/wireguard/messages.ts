@@ -2,6 +2,7 @@
 
 import type { WireGuardDevice } from "../../../ffi/netlink/wireguard.ts";
 import type { SocketFds } from "./data_plane.ts";
+import type { NewsItem } from "./news.ts";
 
 /** Something asked of the worker; answered by a {@linkcode WorkerReply} with the same number. */
 export type WorkerRequest =
@@ -26,3 +27,8 @@ export type WorkerRequest =
 export type WorkerReply =
   | { readonly id: number; readonly ok: true; readonly value?: unknown }
   | { readonly id: number; readonly ok: false; readonly message: string };
+
+/** What the worker says unasked. */
+export interface WorkerNews {
+  readonly news: readonly NewsItem[];
+}

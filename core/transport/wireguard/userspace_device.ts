@@ -7,7 +7,9 @@ import type { LinuxTun } from "../../../ffi/linux_tun.ts";
 import type { WireGuardDevice } from "../../../ffi/netlink/wireguard.ts";
 import { WakeUp } from "../../../ffi/poll_set.ts";
 import { OverlayError } from "../../errors.ts";
-import type { WorkerReply, WorkerRequest } from "./messages.ts";
+import type { DeviceReport } from "./data_plane.ts";
+import type { WorkerNews, WorkerReply, WorkerRequest } from "./messages.ts";
+import type { NewsItem } from "./news.ts";
 import { UdpSockets } from "./udp_sockets.ts";
 
 /** A request without its number. */
@@ -34,11 +36,16 @@ export class UserspaceDevice implements AsyncDisposable {
   #last: Promise<unknown> = Promise.resolve();
   /** Library that encrypts packets. */
   cryptoName = "";
+  /** Told what the device learns of its peers, a few times a second at most. */
+  onNews: (news: readonly NewsItem[]) => void = () => {};
 
   private constructor(tun: LinuxTun) {
     this.#tun = tun;
     this.#worker = new Worker(new URL("./worker.ts", import.meta.url).href, { type: "module" });
-    this.#worker.onmessage = ({ data }: MessageEvent<WorkerReply>) => this.#settle(data);
+    this.#worker.onmessage = ({ data }: MessageEvent<WorkerReply | WorkerNews>) => {
+      if ("news" in data) this.onNews(data.news);
+      else this.#settle(data);
+    };
     this.#worker.onerror = (event) => {
       event.preventDefault();
       this.#fail(new OverlayError("internal", `the data path of ${tun.name} has failed: ${event.message}`));
@@ -64,8 +71,14 @@ export class UserspaceDevice implements AsyncDisposable {
 
   /** Reads the device. */
   async read(): Promise<WireGuardDevice> {
-    const told = await this.#ask({ kind: "describe" }) as WireGuardDevice;
-    return { ...told, name: this.#tun.name, listenPort: this.#listenPort, fwmark: this.#fwmark };
+    return (await this.report()).device;
+  }
+
+  /** Reads the device and what it has dropped. */
+  async report(): Promise<DeviceReport> {
+    const { device, drops } = await this.#ask({ kind: "describe" }) as DeviceReport;
+    const own = { name: this.#tun.name, listenPort: this.#listenPort, fwmark: this.#fwmark };
+    return { device: { ...device, ...own }, drops };
   }
 
   /**

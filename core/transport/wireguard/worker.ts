@@ -6,12 +6,12 @@
  */
 
 import { DataPlane } from "./data_plane.ts";
-import type { WorkerReply, WorkerRequest } from "./messages.ts";
+import type { WorkerNews, WorkerReply, WorkerRequest } from "./messages.ts";
 
 /** The part of a worker's global scope that is used. */
 interface WorkerScope {
   onmessage: ((event: MessageEvent<WorkerRequest>) => void) | null;
-  postMessage(reply: WorkerReply): void;
+  postMessage(message: WorkerReply | WorkerNews): void;
   close(): void;
 }
 
@@ -59,7 +59,8 @@ class DeviceWorker {
   #handle(request: WorkerRequest): unknown {
     if (request.kind === "open") {
       this.#posted = new Int32Array(request.posted);
-      this.#plane = new DataPlane({ tun: request.tunFd, wakeUp: request.wakeUpFd });
+      const fds = { tun: request.tunFd, wakeUp: request.wakeUpFd };
+      this.#plane = new DataPlane(fds, (news) => this.#scope.postMessage({ news }));
       return this.#plane.cryptoName;
     }
     const plane = this.#plane!;

@@ -127,12 +127,16 @@ Deno.test("an allowed IP given to a second peer moves to it, on the device and i
   assertEquals(onDevice(rig)[A], "10.200.0.5/32");
 });
 
-Deno.test("addPeer() refuses what is not a peer, and records nothing [overlay T13] [overlay T22]", async () => {
+Deno.test("addPeer() refuses what is not a peer, and records nothing [overlay T22]", async () => {
   await using rig = await rigWithGlobal();
   const rows: { changes: Partial<PeerSpec>; want: string }[] = [
     {
-      changes: { endpoint: "node-b.example:51420" },
-      want: "invalid peer endpoint node-b.example:51420: invalid socket address syntax",
+      changes: { endpoint: "1.2.3:51420" },
+      want: "invalid peer endpoint 1.2.3:51420: invalid socket address syntax",
+    },
+    {
+      changes: { endpoint: "node_b.example:51420" },
+      want: 'invalid peer endpoint node_b.example:51420: host name has "_": use letters, digits, hyphens',
     },
     { changes: { allowedIps: "10.0.0.0/8\nremove=true" }, want: "invalid CIDR" },
     { changes: { allowedIps: "10.0.0.0/99" }, want: "invalid CIDR 10.0.0.0/99: invalid IP address syntax" },

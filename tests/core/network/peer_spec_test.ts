@@ -6,8 +6,11 @@ import {
   parseAllowedIps,
   parseCidr,
   parsePeerEndpoint,
+  parsePeerPlace,
   parsePeerSpec,
+  type PeerPlace,
 } from "../../../core/network/peer_spec.ts";
+import { parseIp } from "../../../core/ip/address.ts";
 import type { PeerSpec } from "../../../core/service.ts";
 import { encodeKey } from "../../../core/wireguard/keys.ts";
 import { seededTest } from "../../support/seeded_random.ts";
@@ -32,30 +35,55 @@ Deno.test("parsePeerSpec() reads a whole peer", () => {
   assertEquals(peer.keepaliveSeconds, 25);
 });
 
-Deno.test("parsePeerEndpoint() refuses what is not a literal address and port [overlay T13]", () => {
+Deno.test("parsePeerPlace() refuses what is neither an address nor a host, with a port [overlay T13]", () => {
   const bad = [
-    "peer.example.com:51820",
-    "localhost:1",
     "1.2.3.4",
+    "peer.example.com",
     "1.2.3.4:",
+    "peer.example.com:",
     "1.2.3.4:65536",
+    "peer.example.com:65536",
     "1.2.3.4:-1",
     "1.2.3.4:+1",
     "[1.2.3.4]:1",
+    "[peer.example.com]:1",
     "::1:51820",
     "[::1]",
     "[::1]51820",
     "[fe80::1%eth0]:1",
     "01.2.3.4:1",
+    "1.2.3:1",
   ];
   for (const text of bad) {
-    const error = assertThrows(() => parsePeerEndpoint(text), InvalidConfigError, "", text);
+    const error = assertThrows(() => parsePeerPlace(text), InvalidConfigError, "", text);
     assertEquals(error.message, `invalid peer endpoint ${text}: invalid socket address syntax`);
+    assertEquals(parsePeerEndpoint(text), undefined);
   }
-  for (const text of ["", " 1.2.3.4:1", "1.2.3.4:1\n", "x".repeat(9000)]) {
-    const error = assertThrows(() => parsePeerEndpoint(text), InvalidConfigError, 'invalid peer endpoint "');
+  for (const text of ["", " 1.2.3.4:1", "1.2.3.4:1\n", "x".repeat(9000), `${"x".repeat(9000)}:1`]) {
+    const error = assertThrows(() => parsePeerPlace(text), InvalidConfigError, 'invalid peer endpoint "');
     assertEquals(error.message.length < 200, true);
   }
+});
+
+Deno.test("parsePeerPlace() tells addresses, hosts and nothing apart [overlay T13]", () => {
+  const ip = parseIp("198.51.100.7")!;
+  const rows: { text: string; want: PeerPlace }[] = [
+    { text: "198.51.100.7:51420", want: { kind: "address", endpoint: { ip, port: 51420 } } },
+    { text: "peer.example:51820", want: { kind: "name", name: "peer.example", port: 51820 } },
+    { text: "localhost:1", want: { kind: "name", name: "localhost", port: 1 } },
+    { text: "peer.example.:65535", want: { kind: "name", name: "peer.example.", port: 65535 } },
+    { text: "0.0.0.0:0", want: { kind: "unknown" } },
+    { text: "peer.example:0", want: { kind: "unknown" } },
+  ];
+  for (const { text, want } of rows) assertEquals(parsePeerPlace(text), want, text);
+});
+
+Deno.test("parsePeerPlace() says what is wrong with a host's name", () => {
+  const error = assertThrows(() => parsePeerPlace("node_b.example:51820"), InvalidConfigError);
+  assertEquals(
+    error.message,
+    'invalid peer endpoint node_b.example:51820: host name has "_": use letters, digits, hyphens and dots',
+  );
 });
 
 Deno.test("parsePeerEndpoint() and formatPeerEndpoint() are each other's inverse", () => {

@@ -144,7 +144,7 @@ Deno.test("[overlay T24] toDeviceState() tells handshakes in Unix seconds, 0 for
       }),
       { publicKey: B },
     ],
-  });
+  }, { kind: "kernel" });
   const [a, b] = state.peers;
   assertEquals([a?.lastHandshakeUnixSecs, a?.rxBytes, a?.txBytes], [1_700_000_000, 12, 34]);
   assertEquals(a?.allowedIps.map(formatPrefix), ["10.0.1.0/24"]);
