@@ -90,6 +90,17 @@ export interface PeerStatus {
   readonly scope: PeerScope;
 }
 
+/** One WireGuard device in a detailed status. */
+export interface DeviceStatus {
+  readonly interface: string;
+  readonly scope: PeerScope;
+  readonly kind: "kernel" | "userspace";
+  /** Library that encrypts packets, of a device in user space. */
+  readonly crypto?: string;
+  /** Why packets and messages were dropped, and how often, the most frequent first; in user space only. */
+  readonly drops: readonly { readonly reason: string; readonly count: number }[];
+}
+
 /** Life-cycle state of an object that the daemon keeps. */
 export type ObjectState = "pending" | "ready" | "removing" | "degraded";
 
@@ -156,6 +167,8 @@ export interface StatusDetail {
   }[];
   readonly leases: readonly { readonly ip: string; readonly pool: string; readonly owner: string }[];
   readonly servicePeers: readonly PeerStatus[];
+  /** WireGuard devices that can be read. */
+  readonly devices: readonly DeviceStatus[];
   readonly dnsRecords: readonly { readonly name: string; readonly ip: string }[];
   /** Intents not yet settled, oldest first, in words. */
   readonly pending: readonly string[];

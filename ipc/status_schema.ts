@@ -70,6 +70,14 @@ const attachmentDetail = z.object({
   problem: optional(string),
 });
 
+const deviceDetail = z.object({
+  interface: string,
+  scope,
+  kind: z.enum(["kernel", "userspace"]),
+  crypto: optional(string),
+  drops: z.array(z.object({ reason: string, count: number })),
+});
+
 /** What an operator sees with `status --json`; only in the reply to `{"op":"status","detail":true}`. */
 export const statusDetail = z.object({
   version: string,
@@ -82,6 +90,8 @@ export const statusDetail = z.object({
   attachments: z.array(attachmentDetail),
   leases: z.array(z.object({ ip: string, pool: string, owner: string })),
   service_peers: z.array(peerStatus.extend({ rx_bytes: number, tx_bytes: number, scope })),
+  // An older daemon does not tell them.
+  devices: z.array(deviceDetail).default([]),
   dns_records: z.array(z.object({ name: string, ip: string })),
   pending: z.array(string),
 });

@@ -80,8 +80,10 @@ export class LinuxBackend implements NetworkBackend {
   }
 
   /** Opens the connections to the kernel. @throws {OverlayError} If there is no netlink. */
-  static open(log: Log, options: LinuxBackendOptions = {}): Promise<LinuxBackend> {
-    return run("talk to the kernel", () => new LinuxBackend(log, options));
+  static async open(log: Log, options: LinuxBackendOptions = {}): Promise<LinuxBackend> {
+    const backend = await run("talk to the kernel", () => new LinuxBackend(log, options));
+    await backend.#userspace.removeLeftovers();
+    return backend;
   }
 
   /** Which implementation the devices of this process have; undefined if this host has none. */

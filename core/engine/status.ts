@@ -3,7 +3,14 @@
 import type { DevicePeerState, DeviceState } from "../backend/backend.ts";
 import { canonicalPrefix, formatPrefix, parsePrefix } from "../ip/prefix.ts";
 import { formatAllowedIps, formatPeerEndpoint } from "../network/peer_spec.ts";
-import type { ObjectState, OverlayStatus, PeerScope, PeerStatus, StatusDetail } from "../service.ts";
+import type {
+  DeviceStatus,
+  ObjectState,
+  OverlayStatus,
+  PeerScope,
+  PeerStatus,
+  StatusDetail,
+} from "../service.ts";
 import type { Phase } from "../state/records.ts";
 import { peerKey } from "../state/state_store.ts";
 import { encodeKey } from "../wireguard/keys.ts";
@@ -21,6 +28,8 @@ export interface ProcessFacts {
   readonly dataDir: string;
 }
 
+const GLOBAL: PeerScope = { scope: "global" };
+
 /** Builds a status. */
 export async function readStatus(
   context: EngineContext,
@@ -29,7 +38,7 @@ export async function readStatus(
 ): Promise<OverlayStatus> {
   const { settings, services } = context.store;
   const device = settings.globalDevice?.phase === "ready" ? settings.globalDevice : undefined;
-  const peers = device ? peerStatuses(context, await reader.read(device.interface), { scope: "global" }) : [];
+  const peers = device ? peerStatuses(context, await reader.read(device.interface), GLOBAL) : [];
   const nodeIp = nodeLeases(context)[0]?.ip;
   return {
     ...(device ? { interface: device.interface, publicKey: device.publicKey } : {}),
@@ -137,8 +146,36 @@ async function readDetail(
     attachments: attachmentDetails(context),
     leases: [...store.leases.values()],
     servicePeers: servicePeers.flat(),
+    devices: await deviceStatuses(context, reader),
     dnsRecords: [...store.dns.values()],
     pending: pendingWork(context),
+  };
+}
+
+async function deviceStatuses(context: EngineContext, reader: DeviceReader): Promise<DeviceStatus[]> {
+  const { settings, services } = context.store;
+  const devices: { name: string; scope: PeerScope }[] = [
+    ...(settings.globalDevice ? [{ name: settings.globalDevice.interface, scope: GLOBAL }] : []),
+    ...[...services.values()].filter(({ dedicated }) => dedicated).map(({ name, dedicated }) => ({
+      name: dedicated!.interface,
+      scope: { scope: "service", service: name } as const,
+    })),
+  ];
+  const read = await Promise.all(devices.map(async ({ name, scope }) => {
+    const state = await reader.read(name);
+    return state && deviceStatus(name, scope, state);
+  }));
+  return read.filter((device) => device !== undefined);
+}
+
+function deviceStatus(name: string, scope: PeerScope, { kind, crypto, drops }: DeviceState): DeviceStatus {
+  const counts = Object.entries(drops ?? {}).map(([reason, count]) => ({ reason, count }));
+  return {
+    interface: name,
+    scope,
+    kind,
+    ...(crypto === undefined ? {} : { crypto }),
+    drops: counts.sort((a, b) => b.count - a.count),
   };
 }
 

@@ -1,6 +1,7 @@
 /** Files that the daemon leaves in a data directory, and their removal. */
 import { join } from "@std/path";
 import { LOCK_FILE } from "../data_dir.ts";
+import { isStaleSocket } from "../transport/stale_socket.ts";
 
 /** In order of removal: the database last, since it knows what a purge that is cut short has to do again. */
 const OWN_FILES: readonly string[] = [
@@ -36,19 +37,13 @@ export async function removeOwnFile(path: string): Promise<void> {
   }
 }
 
-/** Removes the lock file, which claiming the directory makes anew each time, and directories left empty. */
-export async function clearDataDir(dataDir: string): Promise<void> {
+/**
+ * Removes the lock file, which claiming the directory makes anew each time, and directories left empty.
+ *
+ * @param uapiDir Directory of control sockets.
+ */
+export async function clearDataDir(dataDir: string, uapiDir: string): Promise<void> {
   await removeOwnFile(join(dataDir, LOCK_FILE));
   // Fails on a directory that is not empty, as it should.
-  for (const path of [join(dataDir, "run"), dataDir]) await Deno.remove(path).catch(() => {});
-}
-
-async function isStaleSocket(path: string): Promise<boolean> {
-  if (!await Deno.lstat(path).then((info) => info.isSocket ?? false, () => false)) return false;
-  try {
-    (await Deno.connect({ transport: "unix", path })).close();
-    return false;
-  } catch (error) {
-    return error instanceof Deno.errors.ConnectionRefused;
-  }
+  for (const path of [uapiDir, join(dataDir, "run"), dataDir]) await Deno.remove(path).catch(() => {});
 }

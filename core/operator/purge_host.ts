@@ -10,6 +10,7 @@ import { installationId, isTagOf } from "../engine/context.ts";
 import { describeError, PreconditionError } from "../errors.ts";
 import { SILENT_LOG } from "../log.ts";
 import { STATE_FILE } from "../open_engine.ts";
+import { findStaleControlSockets } from "../transport/stale_socket.ts";
 import type { OperatorContext } from "./client.ts";
 import { readHostSettings } from "./host_settings.ts";
 import { type PurgeDeps, runPurge } from "./purge.ts";
@@ -41,7 +42,7 @@ export async function purgeHost(
       isOurs: (tag) => isTagOf(installation, tag),
       findings: () => findings(dataDir, host),
       removeFile: removeOwnFile,
-      clearDataDir: () => clearDataDir(dataDir),
+      clearDataDir: () => clearDataDir(dataDir, host.config.uapiDir),
       lock: () => lockDataDir(dataDir, { create: false }),
       stopDaemon: () => stopDaemon(context),
       pause: () => new Promise((resolve) => setTimeout(resolve, PAUSE_MS)),
@@ -71,7 +72,11 @@ async function findings(
     await context.err(`warning: ${describeError(error)}; host settings stay as they are\n`);
     return {};
   });
-  return { hostSettings, files: await findOwnFiles(dataDir, endpoints.map(({ path }) => path)) };
+  const sockets = [
+    ...endpoints.map(({ path }) => path),
+    ...await findStaleControlSockets(config.uapiDir),
+  ];
+  return { hostSettings, files: await findOwnFiles(dataDir, sockets) };
 }
 
 async function stopDaemon(context: OperatorContext): Promise<void> {

@@ -1,5 +1,5 @@
 /** `status` as aligned text for people. Scripts use `--json`; this form may change at any time. Pure. */
-import type { PeerView, StatusView } from "./status_view.ts";
+import type { DeviceView, PeerView, StatusView } from "./status_view.ts";
 import { byteCount, cell, duration, facts, table } from "./text.ts";
 
 /**
@@ -13,6 +13,7 @@ export function statusText(view: StatusView, nowUnixSecs: number): string {
     globalSection(view),
     servicesSection(view),
     attachmentsSection(view),
+    devicesSection(view.devices),
     peersSection(view.peers, nowUnixSecs),
     listSection("DNS records", view.dns_records.map((record) => `${cell(record.name)}  ${cell(record.ip)}`)),
     listSection("Pending", view.pending.map(cell)),
@@ -84,6 +85,19 @@ function attachmentsSection({ attachments }: StatusView): string[] {
     cell(one.state),
   ]);
   return [`Attachments: ${attachments.length}`, ...table(head, rows)];
+}
+
+function devicesSection(devices: readonly DeviceView[]): string[] {
+  if (devices.length === 0) return [];
+  const head = ["INTERFACE", "SCOPE", "WIREGUARD", "CRYPTO", "DROPPED"];
+  const rows = devices.map((device) => [
+    cell(device.interface),
+    device.service === null ? "global" : cell(device.service),
+    cell(device.kind),
+    cell(device.crypto),
+    cell(device.drops.map(({ reason, count }) => `${count} ${reason}`).join(", ")),
+  ]);
+  return [`Devices: ${devices.length}`, ...table(head, rows)];
 }
 
 function peersSection(peers: readonly PeerView[], now: number): string[] {

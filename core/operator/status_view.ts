@@ -24,6 +24,18 @@ export interface PeerView {
   readonly tx_bytes: number | null;
 }
 
+/** One WireGuard device. */
+export interface DeviceView {
+  readonly interface: string | null;
+  /** `null` for the global device, else the service's name. */
+  readonly service: string | null;
+  /** `kernel` or `userspace`. */
+  readonly kind: string | null;
+  readonly crypto: string | null;
+  /** Why something was dropped, the most frequent first. */
+  readonly drops: readonly { readonly reason: string | null; readonly count: number | null }[];
+}
+
 /** One service on this node. */
 export interface ServiceView {
   readonly name: string | null;
@@ -90,6 +102,7 @@ export interface StatusView {
     readonly owner: string | null;
   }[];
   readonly peers: readonly PeerView[];
+  readonly devices: readonly DeviceView[];
   readonly dns_records: readonly { readonly name: string | null; readonly ip: string | null }[];
   readonly pending: readonly string[];
 }
@@ -112,6 +125,7 @@ export function statusView(reply: Members, socket: string): StatusView {
       owner: readText(lease, "owner"),
     })),
     peers: [...readObjects(reply, "peers"), ...readObjects(known, "service_peers")].map(peerView),
+    devices: readObjects(known, "devices").map(deviceView),
     dns_records: readObjects(known, "dns_records").map((record) => ({
       name: readText(record, "name"),
       ip: readText(record, "ip"),
@@ -191,6 +205,19 @@ function attachmentView(attachment: Members): AttachmentView {
     host_links: readTexts(attachment, "host_links"),
     state: readText(attachment, "state"),
     problem: readText(attachment, "problem"),
+  };
+}
+
+function deviceView(device: Members): DeviceView {
+  return {
+    interface: readText(device, "interface"),
+    service: readText(readObject(device, "scope") ?? {}, "service"),
+    kind: readText(device, "kind"),
+    crypto: readText(device, "crypto"),
+    drops: readObjects(device, "drops").map((drop) => ({
+      reason: readText(drop, "reason"),
+      count: readNumber(drop, "count"),
+    })),
   };
 }
 

@@ -223,6 +223,13 @@ const DETAIL: StatusDetail = {
     txBytes: 7,
     scope: { scope: "service", service: "web" },
   }],
+  devices: [{
+    interface: "zl-overlay0",
+    scope: { scope: "global" },
+    kind: "userspace",
+    crypto: "libcrypto",
+    drops: [{ reason: "noRoute", count: 3 }],
+  }],
   dnsRecords: [{ name: "n", ip: "i" }],
   pending: ["detach pid:4242"],
 };

@@ -11,7 +11,8 @@ import * as nl from "../../../ffi/netlink/constants.ts";
 import type { Link } from "../../../ffi/netlink/link.ts";
 import { AlreadyExistsError, describeError, NotFoundError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
-import { UapiSocket } from "../../transport/wireguard/uapi_socket.ts";
+import { findStaleControlSockets, isStaleSocket } from "../../transport/stale_socket.ts";
+import { removeIfThere, UapiSocket } from "../../transport/wireguard/uapi_socket.ts";
 import { UserspaceDevice } from "../../transport/wireguard/userspace_device.ts";
 import type { DeviceChange, DeviceSpec, DeviceState, PeerNews } from "../backend.ts";
 import { ensureOnlyAddress } from "./addresses.ts";
@@ -112,9 +113,31 @@ export class UserspaceDevices implements AsyncDisposable {
     return toDeviceState(device, { kind: "userspace", crypto: running.cryptoName, drops });
   }
 
-  /** Ends the data path of a device whose link is gone. */
+  /** Ends the data path of a device whose link is gone, and removes what an earlier process left of it. */
   async forget(name: string): Promise<void> {
-    if (this.#running.has(name) && this.#tools.host.findLink(name) === undefined) await this.#stop(name);
+    if (this.#tools.host.findLink(name) !== undefined) return;
+    await this.#stop(name);
+    const path = this.#socketPath(name);
+    if (path !== undefined && await isStaleSocket(path)) removeIfThere(path);
+  }
+
+  /** Removes control sockets of devices that an earlier process had and that are no more. */
+  async removeLeftovers(): Promise<void> {
+    const { uapiDir, host, log } = this.#tools;
+    if (uapiDir === undefined) return;
+    try {
+      for (const path of await findStaleControlSockets(uapiDir)) {
+        const name = path.slice(uapiDir.length + 1, -".sock".length);
+        if (host.findLink(name) === undefined) removeIfThere(path);
+      }
+    } catch (error) {
+      log.warn("cannot look for left-over WireGuard control sockets", { err: describeError(error) });
+    }
+  }
+
+  #socketPath(name: string): string | undefined {
+    const { uapiDir } = this.#tools;
+    return uapiDir === undefined ? undefined : `${uapiDir}/${name}.sock`;
   }
 
   /** Ends all data paths; the links stay. */
@@ -178,10 +201,11 @@ export class UserspaceDevices implements AsyncDisposable {
 
   /** A device is of use without its control socket too. */
   #openUapi(name: string, device: UserspaceDevice): UapiSocket | undefined {
-    const { uapiDir, log } = this.#tools;
-    if (uapiDir === undefined) return undefined;
+    const { log } = this.#tools;
+    const path = this.#socketPath(name);
+    if (path === undefined) return undefined;
     try {
-      return UapiSocket.listen(`${uapiDir}/${name}.sock`, device, log);
+      return UapiSocket.listen(path, device, log);
     } catch (error) {
       log.warn("no WireGuard control socket", { interface: name, err: describeError(error) });
       return undefined;

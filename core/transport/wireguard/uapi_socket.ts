@@ -114,7 +114,8 @@ async function* requests(connection: Deno.UnixConn): AsyncGenerator<string> {
   if (text.trim() !== "" && text.length <= MAX_REQUEST_BYTES) yield text.replace(/\n$/, "");
 }
 
-function removeIfThere(path: string): void {
+/** Removes a file; one that is gone is no error. */
+export function removeIfThere(path: string): void {
   try {
     Deno.removeSync(path);
   } catch (error) {

@@ -157,11 +157,11 @@ Deno.test("findOwnFiles() spares the caller's files and live sockets; clearDataD
     assertEquals(files, [stale, ...names]);
     for (const path of files) await removeOwnFile(path);
     await removeOwnFile(stale);
-    await clearDataDir(dataDir);
+    await clearDataDir(dataDir, join(dataDir, "run", "wireguard"));
     assertEquals([...Deno.readDirSync(dataDir)].map(({ name }) => name), ["daemon.json"]);
     await Deno.remove(join(dataDir, "daemon.json"));
-    await clearDataDir(dataDir);
-    await clearDataDir(dataDir);
+    await clearDataDir(dataDir, join(dataDir, "run", "wireguard"));
+    await clearDataDir(dataDir, join(dataDir, "run", "wireguard"));
     assertEquals([...Deno.readDirSync(root)].map(({ name }) => name), ["live.sock"]);
   } finally {
     await Deno.remove(root, { recursive: true });

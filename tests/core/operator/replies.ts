@@ -80,6 +80,21 @@ export const DETAILED_REPLY = {
       tx_bytes: 0,
       scope: { scope: "service", service: "db" },
     }],
+    devices: [
+      {
+        interface: "zl-prod-g",
+        scope: { scope: "global" },
+        kind: "userspace",
+        crypto: "libcrypto",
+        drops: [{ reason: "noRoute", count: 7 }, { reason: "replayed", count: 2 }],
+      },
+      {
+        interface: "zl-prod-db-d",
+        scope: { scope: "service", service: "db" },
+        kind: "kernel",
+        drops: [],
+      },
+    ],
     dns_records: [{ name: "web.service.local", ip: "10.200.4.2" }],
     pending: ["attach pid:7 to web"],
   },

@@ -31,6 +31,11 @@ Attachments: 1
   HANDLE    SERVICE  ADDRESS     GLOBAL      HOST LINKS               STATE
   pid:4242  web      10.200.4.2  10.200.0.2  veth-4242-s,veth-4242-g  ready
 
+Devices: 2
+  INTERFACE     SCOPE   WIREGUARD  CRYPTO     DROPPED
+  zl-prod-g     global  userspace  libcrypto  7 noRoute, 2 replayed
+  zl-prod-db-d  db      kernel     -          -
+
 Peers: 2
   PUBLIC KEY  SCOPE   ENDPOINT            ALLOWED IPS                  HANDSHAKE  RECEIVED  SENT
   cGVlcjE=    global  198.51.100.7:51420  10.200.0.5/32,10.200.1.0/24  12 s ago   1.5 KiB   20 B

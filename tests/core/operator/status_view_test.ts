@@ -27,6 +27,16 @@ Deno.test("statusView() of a detailed reply holds everything once", () => {
     [null, ["10.200.0.5/32", "10.200.1.0/24"]],
     ["db", []],
   ]);
+  assertEquals(view.devices, [
+    {
+      interface: "zl-prod-g",
+      service: null,
+      kind: "userspace",
+      crypto: "libcrypto",
+      drops: [{ reason: "noRoute", count: 7 }, { reason: "replayed", count: 2 }],
+    },
+    { interface: "zl-prod-db-d", service: "db", kind: "kernel", crypto: null, drops: [] },
+  ]);
   assertEquals(view.attachments[0]?.host_links, ["veth-4242-s", "veth-4242-g"]);
   assertEquals(view.leases, [{ ip: "10.200.4.2", pool: "service:web", owner: "pid:4242" }]);
   assertEquals(view.pending, ["attach pid:7 to web"]);
