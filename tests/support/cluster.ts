@@ -4,7 +4,7 @@
  */
 import { assert } from "@std/assert";
 import type { PeerScope, ServiceOverlayReply } from "../../core/service.ts";
-import { globalRequest, OverlayNode } from "./overlay_node.ts";
+import { type BootOptions, globalRequest, OverlayNode } from "./overlay_node.ts";
 import { Underlay, underlayIp } from "./underlay.ts";
 
 /** An overlay that a cluster is given. */
@@ -45,12 +45,12 @@ export class Cluster implements AsyncDisposable {
   }
 
   /** Starts so many daemons, each on a host of its own. */
-  static async start(count: number): Promise<Cluster> {
+  static async start(count: number, options: BootOptions = {}): Promise<Cluster> {
     await using stack = new AsyncDisposableStack();
     const underlay = stack.use(await Underlay.create());
     const nodes = await Promise.all(Array.from({ length: count }, async (_, i) => {
       const prepare = (host: OverlayNode["host"]): Promise<void> => underlay.connect(host, i + 1);
-      return stack.use(await OverlayNode.start({ nodeId: BigInt(i + 1), prepare }));
+      return stack.use(await OverlayNode.start({ ...options, nodeId: BigInt(i + 1), prepare }));
     }));
     return new Cluster(nodes, underlay, stack.move());
   }

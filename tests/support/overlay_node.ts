@@ -20,6 +20,8 @@ export interface BootOptions {
   readonly env?: Record<string, string>;
   /** Program instead of `main.ts`. */
   readonly entry?: string;
+  /** File that the daemon is to have instead of `/etc/hosts`. */
+  readonly hosts?: string;
 }
 
 /** How a node comes to be. */
@@ -91,7 +93,7 @@ export class OverlayNode implements AsyncDisposable {
     assert(!this.#daemon, "a daemon runs already");
     this.#daemon = await DaemonProcess.start(this.dir, options.args ?? [], {
       entry: options.entry ?? MAIN,
-      shell: enterHost(this.host),
+      shell: enterHost(this.host, options.hosts),
       ...(options.env ? { env: options.env } : {}),
     });
     this.#client = await this.connect();
@@ -194,6 +196,11 @@ export function pidHandle({ pid }: HasPid): { readonly platform: "linux_pid"; re
 }
 
 /** Runs the daemon in the namespace, without another process in between, and with whatever PATH it is given. */
-function enterHost(host: NamedNetns): { readonly before: string } {
-  return { before: `exec ${findProgram("nsenter") ?? "nsenter"} --net=${host.path} --` };
+function enterHost(
+  host: NamedNetns,
+  hosts?: string,
+): { readonly before: string; readonly namespace?: "mount" } {
+  const enter = `exec ${findProgram("nsenter") ?? "nsenter"} --net=${host.path} --`;
+  if (hosts === undefined) return { before: enter };
+  return { before: `mount --bind ${hosts} /etc/hosts && ${enter}`, namespace: "mount" };
 }

@@ -28,6 +28,13 @@ export class Underlay implements AsyncDisposable {
     await host.must(["ip", "-6", "route", "add", "default", "via", "2001:db8::fe"]);
   }
 
+  /** Moves a host to number `n`: its addresses change, and it has no other way to go on with. */
+  async move(host: NamedNetns, n: number): Promise<void> {
+    await host.must(["ip", "address", "flush", "dev", "ztuplink", "scope", "global"]);
+    await host.must(["ip", "address", "add", `${underlayIp(n, 4)}/24`, "dev", "ztuplink"]);
+    await host.must(["ip", "address", "add", `${underlayIp(n, 6)}/64`, "dev", "ztuplink", "nodad"]);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await HERE.must(["ip", "link", "delete", this.bridge]);
   }
