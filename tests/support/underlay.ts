@@ -1,26 +1,34 @@
-/** The network between the hosts of nodes: one bridge, a port for each host. */
-import { HERE, NamedNetns, testName } from "./test_netns.ts";
+/**
+ * The network between the hosts of nodes: one bridge, a port for each host. It is in a namespace of its own, since
+ * the machine that the test runs on may have an address of that network, and would answer for it.
+ */
+import { NamedNetns, testName } from "./test_netns.ts";
 
 /** A host's link to the underlay. */
 export const UPLINK = "ztuplink";
 
+const BRIDGE = "ztunderlay";
+
 /** See the file's comment. Disposing it removes the bridge; ports go with their hosts. */
 export class Underlay implements AsyncDisposable {
-  private constructor(readonly bridge: string) {}
+  readonly #netns: NamedNetns;
 
-  /** Makes the bridge in the network namespace of the test. */
+  private constructor(netns: NamedNetns) {
+    this.#netns = netns;
+  }
+
+  /** Makes the bridge. */
   static async create(): Promise<Underlay> {
-    const bridge = testName("u");
-    await HERE.must(["ip", "link", "add", bridge, "type", "bridge"]);
-    await HERE.must(["ip", "link", "set", bridge, "up"]);
-    return new Underlay(bridge);
+    const netns = await NamedNetns.create();
+    await netns.must(["ip", "link", "add", BRIDGE, "up", "type", "bridge"]);
+    return new Underlay(netns);
   }
 
   /** Connects a host as number `n`, with {@linkcode underlayIp} and a default route of each family. */
   async connect(host: NamedNetns, n: number): Promise<void> {
     const port = testName("p");
     const peer = ["peer", "name", UPLINK, "netns", host.name];
-    await HERE.must(["ip", "link", "add", port, "master", this.bridge, "up", "type", "veth", ...peer]);
+    await this.#netns.must(["ip", "link", "add", port, "master", BRIDGE, "up", "type", "veth", ...peer]);
     await host.must(["ip", "address", "add", `${underlayIp(n, 4)}/24`, "dev", UPLINK]);
     await host.must(["ip", "address", "add", `${underlayIp(n, 6)}/64`, "dev", UPLINK, "nodad"]);
     await host.must(["ip", "link", "set", UPLINK, "up"]);
@@ -30,13 +38,13 @@ export class Underlay implements AsyncDisposable {
 
   /** Moves a host to number `n`: its addresses change, and it has no other way to go on with. */
   async move(host: NamedNetns, n: number): Promise<void> {
-    await host.must(["ip", "address", "flush", "dev", "ztuplink", "scope", "global"]);
-    await host.must(["ip", "address", "add", `${underlayIp(n, 4)}/24`, "dev", "ztuplink"]);
-    await host.must(["ip", "address", "add", `${underlayIp(n, 6)}/64`, "dev", "ztuplink", "nodad"]);
+    await host.must(["ip", "address", "flush", "dev", UPLINK, "scope", "global"]);
+    await host.must(["ip", "address", "add", `${underlayIp(n, 4)}/24`, "dev", UPLINK]);
+    await host.must(["ip", "address", "add", `${underlayIp(n, 6)}/64`, "dev", UPLINK, "nodad"]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await HERE.must(["ip", "link", "delete", this.bridge]);
+    await this.#netns[Symbol.asyncDispose]();
   }
 }
 
