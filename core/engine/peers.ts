@@ -1,6 +1,6 @@
 /** Peers and their allowed IPs, on the global device and on those of dedicated services. */
 
-import type { DeviceChange, DevicePeer } from "../backend/backend.ts";
+import type { DevicePeer } from "../backend/backend.ts";
 import { describeError, InvalidConfigError, NotFoundError } from "../errors.ts";
 import { formatPrefix, type IpPrefix, parsePrefix, prefixEquals } from "../ip/prefix.ts";
 import { parseCidr, parsePeerPlace, parsePeerSpec } from "../network/peer_spec.ts";
@@ -181,7 +181,7 @@ interface PeerChange {
   readonly deletes?: readonly PeerRecord[];
   readonly set: readonly DevicePeer[];
   readonly remove?: readonly Uint8Array[];
-  /** As in {@linkcode DeviceChange}. */
+  /** As in `DeviceChange`. */
   readonly keepRoamed?: boolean;
   /** A peer that is to be where its caller says: where it was heard from is forgotten. */
   readonly moved?: PeerRecord;

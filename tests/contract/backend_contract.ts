@@ -388,6 +388,7 @@ function deviceTests(test: Register): void {
       return;
     }
     await deviceLifeCycle(rig);
+    await unsaidEndpoint(rig);
     await foreignDevice(rig);
   });
 
@@ -397,6 +398,18 @@ function deviceTests(test: Register): void {
     await assertRejects(() => rig.backend.changeDevice("ztnosuch", change), NotFoundError, "ztnosuch");
     await rig.backend.removeDevice("ztnosuch", "any");
   });
+}
+
+async function unsaidEndpoint({ backend }: ContractRig): Promise<void> {
+  await backend.ensureDevice(DEVICE);
+  const { endpoint, ...unsaid } = DEVICE.peers[0]!;
+  const set = [{ ...unsaid, allowedIps: [] }];
+  await backend.changeDevice(DEVICE.name, { set, remove: [], addRoutes: [], removeRoutes: [] });
+  const { kind, peers } = await backend.readDevice(DEVICE.name);
+  assertEquals(kind, (await backend.capabilities()).wireguard.kind);
+  const isSame = (one: DevicePeer): boolean => one.publicKey.join() === unsaid.publicKey.join();
+  assertEquals(peers.find(isSame)?.endpoint, endpoint, "a peer set without an endpoint keeps the one it has");
+  await backend.removeDevice(DEVICE.name, DEVICE.tag);
 }
 
 async function deviceLifeCycle(rig: ContractRig): Promise<void> {

@@ -1,12 +1,7 @@
 /** What has to change on a WireGuard device: the difference between how it is and how it should be. Pure. */
 
 import { bytesEqual } from "../../../ffi/bytes.ts";
-import {
-  AF_INET,
-  AF_INET6,
-  WGPEER_F_REMOVE_ME,
-  WGPEER_F_REPLACE_ALLOWEDIPS,
-} from "../../../ffi/netlink/constants.ts";
+import { WGPEER_F_REMOVE_ME, WGPEER_F_REPLACE_ALLOWEDIPS } from "../../../ffi/netlink/constants.ts";
 import type {
   AllowedIp,
   SocketAddress,
@@ -14,7 +9,9 @@ import type {
   WireGuardPeer,
 } from "../../../ffi/netlink/wireguard.ts";
 import { ipFromBytes, ipToBytes } from "../../ip/address.ts";
-import { canonicalPrefix, formatPrefix, type IpPrefix } from "../../ip/prefix.ts";
+import { formatPrefix } from "../../ip/prefix.ts";
+import { clampKey, fromAllowedIp, toAllowedIp } from "../../transport/wireguard/kernel_terms.ts";
+import type { NewsItem } from "../../transport/wireguard/news.ts";
 import type {
   DeviceChange,
   DevicePeer,
@@ -23,7 +20,6 @@ import type {
   DeviceState,
   PeerNews,
 } from "../backend.ts";
-import type { NewsItem } from "../../transport/wireguard/news.ts";
 
 /** The change that makes the device as specified; `undefined` if it is. Only what differs is in it. */
 export function planDevice(present: WireGuardDevice, wanted: DeviceSpec): WireGuardDevice | undefined {
@@ -32,7 +28,7 @@ export function planDevice(present: WireGuardDevice, wanted: DeviceSpec): WireGu
     ...wanted.peers.map((peer) => planPeer(findPeer(present, peer.publicKey), peer, { keepRoamed: true }))
       .filter((peer) => peer !== undefined),
   ];
-  const privateKey = clamp(wanted.privateKey);
+  const privateKey = clampKey(wanted.privateKey);
   const sameKey = present.privateKey !== undefined && bytesEqual(present.privateKey, privateKey);
   const change: WireGuardDevice = {
     ...sameKey ? {} : { privateKey },
@@ -40,17 +36,6 @@ export function planDevice(present: WireGuardDevice, wanted: DeviceSpec): WireGu
     ...peers.length === 0 ? {} : { peers: inOrder(peers) },
   };
   return Object.keys(change).length === 0 ? undefined : { name: wanted.name, ...change };
-}
-
-/**
- * The X25519 private key as the kernel keeps it (RFC 7748 §5). Given another form of the same key it would take it
- * for a new one, and end every session.
- */
-function clamp(key: Uint8Array): Uint8Array {
-  const clamped = key.slice();
-  clamped[0] = clamped[0]! & 0xf8;
-  clamped[31] = (clamped[31]! & 0x7f) | 0x40;
-  return clamped;
 }
 
 /** The request for a change of peers; `undefined` if all is so already. */
@@ -118,21 +103,8 @@ function sameEndpoint(present: WireGuardPeer | undefined, { endpoint }: DevicePe
 }
 
 function sameAllowedIps(a: readonly AllowedIp[], b: readonly AllowedIp[]): boolean {
-  const texts = (ips: readonly AllowedIp[]): string => ips.map(toPrefix).map(formatPrefix).sort().join();
+  const texts = (ips: readonly AllowedIp[]): string => ips.map(fromAllowedIp).map(formatPrefix).sort().join();
   return texts(a) === texts(b);
-}
-
-function toAllowedIp(prefix: IpPrefix): AllowedIp {
-  const { address, length } = canonicalPrefix(prefix);
-  return {
-    family: address.family === 4 ? AF_INET : AF_INET6,
-    address: ipToBytes(address),
-    prefixLength: length,
-  };
-}
-
-function toPrefix(ip: AllowedIp): IpPrefix {
-  return { address: ipFromBytes(ip.address!), length: ip.prefixLength! };
 }
 
 function findPeer(device: WireGuardDevice, publicKey: Uint8Array): WireGuardPeer | undefined {
@@ -160,7 +132,7 @@ function toPeerState(peer: WireGuardPeer): DevicePeerState {
   return {
     publicKey: peer.publicKey!,
     ...toEndpoint(peer.endpoint),
-    allowedIps: (peer.allowedIps ?? []).map(toPrefix),
+    allowedIps: (peer.allowedIps ?? []).map(fromAllowedIp),
     keepaliveSeconds: peer.keepaliveSeconds ?? 0,
     lastHandshakeUnixSecs: Number(peer.lastHandshake?.seconds ?? 0n),
     rxBytes: Number(peer.rxBytes ?? 0n),

@@ -4,43 +4,28 @@
  */
 
 import {
-  AF_INET,
-  AF_INET6,
   WGDEVICE_F_REPLACE_PEERS,
   WGPEER_F_REMOVE_ME,
   WGPEER_F_REPLACE_ALLOWEDIPS,
   WGPEER_F_UPDATE_ONLY,
 } from "../../../ffi/netlink/constants.ts";
-import type {
-  AllowedIp,
-  SocketAddress,
-  WireGuardDevice,
-  WireGuardPeer,
-} from "../../../ffi/netlink/wireguard.ts";
-import { ipFromBytes, ipToBytes } from "../../ip/address.ts";
+import type { SocketAddress, WireGuardDevice, WireGuardPeer } from "../../../ffi/netlink/wireguard.ts";
 import { canonicalPrefix, type IpPrefix, prefixEquals } from "../../ip/prefix.ts";
 import { equalBytes, isZero } from "../../wireguard/bytes.ts";
 import type { Device } from "../../wireguard/device.ts";
 import { PeerEndpoint } from "../../wireguard/endpoint.ts";
 import type { Peer } from "../../wireguard/peer.ts";
+import { clampKey, fromAllowedIp, toAllowedIp } from "./kernel_terms.ts";
 
 /** Carries a change out; port and mark are the sockets' business. Peers that stay keep their sessions. */
 export function applyChange(device: Device, change: WireGuardDevice, now: number): void {
   if (change.privateKey !== undefined) {
-    device.setPrivateKey(isZero(change.privateKey) ? undefined : clamp(change.privateKey));
+    device.setPrivateKey(isZero(change.privateKey) ? undefined : clampKey(change.privateKey));
   }
   if (((change.flags ?? 0) & WGDEVICE_F_REPLACE_PEERS) !== 0) {
     for (const peer of device.peers()) device.removePeer(peer);
   }
   for (const peer of change.peers ?? []) applyPeer(device, peer, now);
-}
-
-/** As RFC 7748 §5 has it, so that two forms of one key are one. */
-function clamp(key: Uint8Array): Uint8Array {
-  const clamped = Uint8Array.from(key);
-  clamped[0] = clamped[0]! & 0xf8;
-  clamped[31] = (clamped[31]! & 0x7f) | 0x40;
-  return clamped;
 }
 
 function applyPeer(device: Device, wanted: WireGuardPeer, now: number): void {
@@ -56,7 +41,7 @@ function applyPeer(device: Device, wanted: WireGuardPeer, now: number): void {
   if (device.publicKey !== undefined && equalBytes(device.publicKey, publicKey)) return;
   const peer = present ?? device.addPeer(publicKey, now);
   if (wanted.presharedKey !== undefined) device.setPresharedKey(peer, wanted.presharedKey);
-  const prefixes = (wanted.allowedIps ?? []).map(toPrefix);
+  const prefixes = (wanted.allowedIps ?? []).map(fromAllowedIp);
   for (const prefix of prefixes) device.addAllowedIp(peer, prefix);
   if ((flags & WGPEER_F_REPLACE_ALLOWEDIPS) !== 0) removeOthers(device, peer, prefixes);
   if (wanted.endpoint !== undefined && !isAt(peer.endpoint, wanted.endpoint)) {
@@ -81,14 +66,10 @@ function isAt(endpoint: PeerEndpoint | undefined, { address, port, scopeId = 0 }
     equalBytes(endpoint.address, address);
 }
 
-function toPrefix({ address, prefixLength }: AllowedIp): IpPrefix {
-  return { address: ipFromBytes(address!), length: prefixLength! };
-}
-
 /** What a device tells of itself, secrets included. @param privateKey As it was set; undefined for none. */
 export function describeDevice(device: Device, privateKey: Uint8Array | undefined): WireGuardDevice {
   return {
-    ...privateKey === undefined ? {} : { privateKey: clamp(privateKey) },
+    ...privateKey === undefined ? {} : { privateKey: clampKey(privateKey) },
     ...device.publicKey === undefined ? {} : { publicKey: device.publicKey },
     peers: device.peers().map((peer) => describePeer(device, peer)),
   };
@@ -106,11 +87,7 @@ function describePeer(device: Device, peer: Peer): WireGuardPeer {
     ...lastHandshakeUnixMs === undefined ? {} : { lastHandshake: toTimespec(lastHandshakeUnixMs) },
     rxBytes: BigInt(peer.rxBytes),
     txBytes: BigInt(peer.txBytes),
-    allowedIps: device.allowedIps(peer).map((prefix) => ({
-      family: prefix.address.family === 4 ? AF_INET : AF_INET6,
-      address: ipToBytes(prefix.address),
-      prefixLength: prefix.length,
-    })),
+    allowedIps: device.allowedIps(peer).map(toAllowedIp),
   };
 }
 

@@ -11,7 +11,7 @@ import type { DeviceOutput } from "../../wireguard/output.ts";
 import type { Peer } from "../../wireguard/peer.ts";
 
 /** News as the protocol core calls them. */
-export type NewsKind = Exclude<DeviceOutput["kind"], "datagram" | "packet">;
+export type NewsKind = Extract<DeviceOutput["kind"], "session" | "roamed" | "unreachable">;
 
 /** How a peer stands. */
 export interface NewsItem {

@@ -6,8 +6,6 @@
  */
 
 import {
-  AF_INET,
-  AF_INET6,
   WGDEVICE_F_REPLACE_PEERS,
   WGPEER_F_REMOVE_ME,
   WGPEER_F_REPLACE_ALLOWEDIPS,
@@ -20,8 +18,9 @@ import type {
   WireGuardPeer,
 } from "../../../ffi/netlink/wireguard.ts";
 import { formatIp, ipFromBytes, ipToBytes, parseIp } from "../../ip/address.ts";
-import { parsePrefix } from "../../ip/prefix.ts";
+import { formatPrefix, parsePrefix } from "../../ip/prefix.ts";
 import { hex, isZero } from "../../wireguard/bytes.ts";
+import { fromAllowedIp, toAllowedIp } from "./kernel_terms.ts";
 
 /** `EINVAL` and `EPROTO`, by which bad requests are answered. */
 export const UAPI_EINVAL = 22, UAPI_EPROTO = 71;
@@ -148,11 +147,7 @@ function parseEndpoint(value: string): SocketAddress {
 function parseAllowedIp(value: string): AllowedIp {
   const prefix = parsePrefix(value.trim());
   if (prefix === undefined) throw new UapiError();
-  return {
-    family: prefix.address.family === 4 ? AF_INET : AF_INET6,
-    address: ipToBytes(prefix.address),
-    prefixLength: prefix.length,
-  };
+  return toAllowedIp(prefix);
 }
 
 /** The answer to `get`, empty line included. */
@@ -177,9 +172,7 @@ function formatPeer(peer: WireGuardPeer): string[] {
     `tx_bytes=${peer.txBytes ?? 0}`,
     `rx_bytes=${peer.rxBytes ?? 0}`,
     `persistent_keepalive_interval=${peer.keepaliveSeconds ?? 0}`,
-    ...(peer.allowedIps ?? []).map(({ address, prefixLength }) =>
-      `allowed_ip=${formatIp(ipFromBytes(address!))}/${prefixLength}`
-    ),
+    ...(peer.allowedIps ?? []).map((ip) => `allowed_ip=${formatPrefix(fromAllowedIp(ip))}`),
   ];
 }
 

@@ -332,3 +332,16 @@ Deno.test("a thousand names: four at a time, each once, and few changes of the d
   assertEquals([rig.resolver.asked.length, rig.resolver.mostAtOnce], [500, 4]);
   assertEquals(changes.flatMap(({ set }) => set).length, 1_000);
 });
+
+Deno.test("status tells of each device what it is and what it drops, the most frequent first", async () => {
+  await using rig = await PlacesRig.start();
+  rig.host.links.get(rig.device)!.device!.drops = { replayed: 2, noRoute: 7 };
+  const { detail } = await rig.engine.status(true);
+  assertEquals(detail!.devices, [{
+    interface: rig.device,
+    scope: GLOBAL,
+    kind: "userspace",
+    crypto: "fake",
+    drops: [{ reason: "noRoute", count: 7 }, { reason: "replayed", count: 2 }],
+  }]);
+});
