@@ -60,6 +60,26 @@ Deno.test("purge removes what a killed daemon without PATH made, spares the rest
     }
   }));
 
+Deno.test("purge takes a killed daemon's device in user space along, and its control socket", () =>
+  withTempDir(async (dir) => {
+    await using daemon = await DaemonProcess.start(dir, ["--wireguard", "userspace"], { entry: MAIN });
+    const name = await daemon.connect().then(async (client) => {
+      using _closed = client;
+      const scope = { deployment: testName(), instanceId: "i" };
+      const cidrs = { clusterCidr: "10.213.0.0/16", sliceCidr: "10.213.0.0/28" };
+      return await client.setupGlobalOverlay({ ...scope, ...cidrs, wgPort: 51997, natEnabled: false });
+    });
+    const socket = join(daemon.dataDir, "run", "wireguard", `${name}.sock`);
+    assert((await Deno.lstat(socket)).isSocket);
+    daemon.kill("SIGKILL");
+    await daemon.ended();
+    const purged = await runProgram(["purge", "--data-dir", daemon.dataDir], { entry: MAIN });
+    assertEquals([purged.code, purged.stderr], [0, ""]);
+    assertStringIncludes(purged.stdout, `remove ${socket}\n`);
+    assertEquals(await HERE.link(name), undefined);
+    await assertRejects(() => Deno.lstat(daemon.dataDir), Deno.errors.NotFound);
+  }));
+
 Deno.test("purge --stop-daemon ends the running daemon first", () =>
   withTempDir(async (dir) => {
     await using daemon = await DaemonProcess.start(dir, [], { entry: MAIN });

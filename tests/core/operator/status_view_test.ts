@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { STATUS_SCHEMA, statusView } from "../../../core/operator/status_view.ts";
+import { newDropCounters } from "../../../core/wireguard/output.ts";
 import { DETAILED_REPLY, RUST_REPLY } from "./replies.ts";
 
 Deno.test("statusView() of a detailed reply holds everything once", () => {
@@ -79,4 +80,10 @@ Deno.test("docs/status.md documents every member of the schema, and no other", a
   const present = paths(statusView(DETAILED_REPLY, "/s"));
   assert(present.length > 50);
   assertEquals(documented.toSorted(), [...new Set(present)].toSorted());
+});
+
+Deno.test("docs/operator.md explains every reason for which a device drops something", () => {
+  const text = Deno.readTextFileSync(new URL("../../../docs/operator.md", import.meta.url));
+  const missing = Object.keys(newDropCounters()).filter((reason) => !text.includes(`\`${reason}\``));
+  assertEquals(missing, []);
 });
