@@ -21,6 +21,7 @@ const TUNSETIFF = 0x400454can;
 const TUNSETPERSIST = 0x400454cbn;
 const TUNSETOFFLOAD = 0x400454d0n;
 const TUNSETVNETHDRSZ = 0x400454d8n;
+const TUNGETIFF = 0x800454d2n;
 const IFF_TUN = 0x0001;
 const IFF_NO_PI = 0x1000;
 const IFF_VNET_HDR = 0x4000;
@@ -76,6 +77,14 @@ export class LinuxTun implements Disposable {
   /** The descriptor, nonblocking. It stays this object's to close. */
   get fd(): number {
     return this.#file.fd;
+  }
+
+  /** Whether its link is still there under its name; somebody may have deleted or renamed it. */
+  get isAttached(): boolean {
+    const request = new Uint8Array(IFREQ_BYTES);
+    // EBADFD when the link is gone.
+    if (libc().ioctl(this.#file.fd, TUNGETIFF, request) < 0) return false;
+    return new TextDecoder().decode(request.subarray(0, request.indexOf(0))) === this.name;
   }
 
   /** Says whether the device outlives this process. @throws {ErrnoError} If the kernel refuses. */

@@ -83,7 +83,7 @@ export function requireDevice(context: EngineContext, scope: PeerScope): DeviceI
 
 /** Peers recorded for a device, in the order they came. */
 export function peersOf(context: EngineContext, service: string): PeerRecord[] {
-  return [...context.store.peers.values()].filter((peer) => peer.service === service);
+  return context.store.peers.ofService(service);
 }
 
 /** Peers by the records they were read from, which never change: a device may have a thousand. */
@@ -130,23 +130,35 @@ export function bootUnixSecs({ clock }: EngineContext): number {
 
 /** Peers that the device has to have: those the caller added and, on the global one, the guests. */
 export function wantedPeers(context: EngineContext, service: string): DevicePeer[] {
-  const peers = peersOf(context, service).map((record) => wantedPeer(context, record));
-  if (service !== "") return peers;
-  for (const guest of context.store.guests.values()) {
-    if (guest.phase === "removing") continue;
-    const peer: DevicePeer = {
-      publicKey: decodeKey(guest.publicKey),
-      allowedIps: [hostPrefix(parseIp(guest.overlayIp)!)],
-      keepaliveSeconds: 0,
-    };
-    peers.push(atItsPlace(context, peer, peerKey("", guest.publicKey)));
-  }
-  return peers;
+  return [
+    ...peersOf(context, service).map((record) => wantedPeer(context, record)),
+    ...guestPeers(context, service),
+  ];
+}
+
+/** Guests that are peers of the device: all of them on the global one. */
+export function guestPeers(context: EngineContext, service: string): DevicePeer[] {
+  if (service !== "") return [];
+  const guests = [...context.store.guests.values()].filter(({ phase }) => phase !== "removing");
+  return guests.map(({ publicKey, overlayIp }) => {
+    const allowedIps = [hostPrefix(parseIp(overlayIp)!)];
+    const peer: DevicePeer = { publicKey: decodeKey(publicKey), allowedIps, keepaliveSeconds: 0 };
+    return atItsPlace(context, peer, peerKey("", publicKey));
+  });
 }
 
 /** Routes that the device has to have. */
 export function wantedRoutes(context: EngineContext, device: DeviceIdentity): IpPrefix[] {
-  const allowed = wantedPeers(context, device.service).flatMap((peer) => peer.allowedIps);
+  return routesFor(context, device, wantedPeers(context, device.service));
+}
+
+/** Routes that the device has to have on account of these peers. */
+export function routesFor(
+  context: EngineContext,
+  device: DeviceIdentity,
+  peers: readonly DevicePeer[],
+): IpPrefix[] {
+  const allowed = peers.flatMap((peer) => peer.allowedIps);
   return deviceRoutes(parsePrefix(device.address)!, allowed, context.addresses.localSubnets());
 }
 

@@ -14,12 +14,12 @@ import {
   type DeviceIdentity,
   deviceObject,
   type DeviceReader,
-  peersOf,
+  guestPeers,
   requireDevice,
+  routesFor,
   scopeName,
   toDevicePeer,
   wantedPeer,
-  wantedRoutes,
 } from "./devices.ts";
 import type { PeerHealth } from "./health.ts";
 import type { HeardEndpoints } from "./heard_endpoints.ts";
@@ -122,14 +122,11 @@ export class Peers {
 
   /** Other peers of the device that lose an allowed IP to `winner`: it has one owner only. */
   #losers(winner: PeerRecord): PeerRecord[] {
+    const { peers } = this.#context.store;
     const won = winner.allowedIps.map((ip) => parsePrefix(ip)!);
-    return peersOf(this.#context, winner.service).flatMap((peer) => {
-      if (peer.publicKey === winner.publicKey) return [];
-      const { allowedIps } = toDevicePeer(peer);
-      const isLost = (ip: IpPrefix): boolean => won.some((prefix) => prefixEquals(prefix, ip));
-      if (!allowedIps.some(isLost)) return [];
-      return [{ ...peer, allowedIps: peer.allowedIps.filter((_, i) => !isLost(allowedIps[i]!)) }];
-    });
+    const owners = new Set(won.map((prefix) => peers.ownerOf(winner.service, prefix)));
+    return [...owners].filter((peer) => peer !== undefined && peer.publicKey !== winner.publicKey)
+      .map((peer) => withoutPrefixes(peer!, won));
   }
 
   async #change(scope: PeerScope, plan: (device: DeviceIdentity) => PeerChange | undefined): Promise<void> {
@@ -148,7 +145,7 @@ export class Peers {
     const { store, backend, problems } = this.#context;
     const touched = [...change.puts, ...change.deletes ?? []];
     const before = touched.map((peer) => store.peers.get(peerKey(peer.service, peer.publicKey)));
-    const routesBefore = wantedRoutes(this.#context, device);
+    const routesBefore = this.#routesOf(device, before);
     const { moved } = change;
     if (moved) this.#parts.heard.forget(moved.service, moved.publicKey);
     await store.commit(change.label, (write) => {
@@ -161,7 +158,7 @@ export class Peers {
         set: change.set,
         remove: change.remove ?? [],
         keepRoamed: change.keepRoamed ?? false,
-        ...routeChanges(routesBefore, wantedRoutes(this.#context, device)),
+        ...this.#routeChanges(device, routesBefore, change.puts),
       });
     } catch (error) {
       // Whatever it has done of it: the next pass compares the whole device with what is recorded.
@@ -171,6 +168,25 @@ export class Peers {
     } finally {
       this.#reader.invalidate(device.interface);
     }
+  }
+
+  /** Routes on account of these records alone: what others need is no matter of one change. */
+  #routesOf(device: DeviceIdentity, records: readonly (PeerRecord | undefined)[]): IpPrefix[] {
+    const peers = records.filter((record) => record !== undefined).map(toDevicePeer);
+    return routesFor(this.#context, device, peers);
+  }
+
+  #routeChanges(
+    device: DeviceIdentity,
+    before: readonly IpPrefix[],
+    puts: readonly PeerRecord[],
+  ): ReturnType<typeof routeChanges> {
+    const { addRoutes, removeRoutes } = routeChanges(before, this.#routesOf(device, puts));
+    // A guest may have the very address that a peer had.
+    const guests = removeRoutes.length === 0 ? [] : guestPeers(this.#context, device.service);
+    const isGuest = (route: IpPrefix): boolean =>
+      guests.some(({ allowedIps }) => allowedIps.some((ip) => prefixEquals(ip, route)));
+    return { addRoutes, removeRoutes: removeRoutes.filter((route) => !isGuest(route)) };
   }
 }
 
@@ -187,6 +203,12 @@ interface PeerChange {
   readonly moved?: PeerRecord;
   /** A peer whose host may have to be looked up once the device has it. */
   readonly search?: { readonly record: PeerRecord; readonly reason: SearchReason };
+}
+
+function withoutPrefixes(peer: PeerRecord, lost: readonly IpPrefix[]): PeerRecord {
+  const { allowedIps } = toDevicePeer(peer);
+  const isLost = (ip: IpPrefix): boolean => lost.some((prefix) => prefixEquals(prefix, ip));
+  return { ...peer, allowedIps: peer.allowedIps.filter((_, i) => !isLost(allowedIps[i]!)) };
 }
 
 function putBack(

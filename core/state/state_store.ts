@@ -28,6 +28,7 @@ import type {
   PeerRecord,
   ServiceRecord,
 } from "./records.ts";
+import { peerKey, PeerTable, type PeerView } from "./peer_table.ts";
 import { migrate } from "./schema.ts";
 
 /** Single values kept by name. */
@@ -70,7 +71,7 @@ export interface StateStore {
   readonly attachments: ReadonlyMap<string, AttachmentRecord>;
   readonly guests: ReadonlyMap<string, GuestRecord>;
   /** Keyed by {@linkcode peerKey}. */
-  readonly peers: ReadonlyMap<string, PeerRecord>;
+  readonly peers: PeerView;
   /** Keyed by {@linkcode peerKey}; peers and guests. */
   readonly heard: ReadonlyMap<string, HeardEndpointRecord>;
   readonly dns: ReadonlyMap<string, DnsRecord>;
@@ -84,10 +85,7 @@ export interface StateStore {
   close(): void;
 }
 
-/** Key of a peer in {@linkcode StateStore.peers}. */
-export function peerKey(service: string, publicKey: string): string {
-  return `${service}\u0000${publicKey}`;
-}
+export { peerKey };
 
 /**
  * Opens or makes the database with mode 0600 (SQLite gives its WAL the same); the directory must exist.
@@ -147,7 +145,7 @@ class SqliteStateStore implements StateStore {
   readonly leases = new Map<string, LeaseRecord>();
   readonly attachments = new Map<string, AttachmentRecord>();
   readonly guests = new Map<string, GuestRecord>();
-  readonly peers = new Map<string, PeerRecord>();
+  readonly peers = new PeerTable();
   readonly heard = new Map<string, HeardEndpointRecord>();
   readonly dns = new Map<string, DnsRecord>();
   readonly #db: DatabaseSync;
@@ -263,7 +261,7 @@ class SqliteStateStore implements StateStore {
         run(
           s.putPeer,
           [r.service, r.publicKey, json(r)],
-          () => this.peers.set(peerKey(r.service, r.publicKey), r),
+          () => this.peers.put(r),
         ),
       deletePeer: (service, publicKey): void => {
         run(s.deletePeer, [service, publicKey], () => this.peers.delete(peerKey(service, publicKey)));
@@ -296,9 +294,7 @@ class SqliteStateStore implements StateStore {
       this.attachments.set(row.handle!, decode<AttachmentRecord>(row.document!));
     }
     for (const row of rows("guests")) this.guests.set(row.id!, decode<GuestRecord>(row.document!));
-    for (const row of rows("peers")) {
-      this.peers.set(peerKey(row.service!, row.public_key!), decode<PeerRecord>(row.document!));
-    }
+    for (const row of rows("peers")) this.peers.put(decode<PeerRecord>(row.document!));
     for (const row of rows("heard_endpoints")) {
       this.heard.set(peerKey(row.service!, row.public_key!), decode<HeardEndpointRecord>(row.document!));
     }

@@ -73,7 +73,9 @@ export function decodeKey(text: string): Uint8Array {
   if (!BASE64.test(text)) {
     throw new InvalidConfigError("Invalid key: not base64 with the standard alphabet and padding");
   }
-  const key = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const characters = atob(text);
+  const key = new Uint8Array(characters.length);
+  for (let i = 0; i < key.length; i++) key[i] = characters.charCodeAt(i);
   checkKeyLength(key);
   // Two texts for one key would make two peers of one.
   if (encodeKey(key) !== text) {

@@ -11,6 +11,7 @@ import type {
 import { ipFromBytes, ipToBytes } from "../../ip/address.ts";
 import { formatPrefix } from "../../ip/prefix.ts";
 import { clampKey, fromAllowedIp, toAllowedIp } from "../../transport/wireguard/kernel_terms.ts";
+import type { DeviceRequest } from "../../transport/wireguard/device_config.ts";
 import type { NewsItem } from "../../transport/wireguard/news.ts";
 import type {
   DeviceChange,
@@ -23,9 +24,10 @@ import type {
 
 /** The change that makes the device as specified; `undefined` if it is. Only what differs is in it. */
 export function planDevice(present: WireGuardDevice, wanted: DeviceSpec): WireGuardDevice | undefined {
+  const find = peerFinder(present);
   const peers = [
     ...removedPeers(present, wanted.peers),
-    ...wanted.peers.map((peer) => planPeer(findPeer(present, peer.publicKey), peer, { keepRoamed: true }))
+    ...wanted.peers.map((peer) => planPeer(find(peer.publicKey), peer, { keepRoamed: true }))
       .filter((peer) => peer !== undefined),
   ];
   const privateKey = clampKey(wanted.privateKey);
@@ -45,13 +47,26 @@ export function planChange(
   change: DeviceChange,
 ): WireGuardDevice | undefined {
   const { keepRoamed = false } = change;
+  const find = peerFinder(present);
   const peers = [
-    ...change.remove.map((publicKey) => findPeer(present, publicKey)).filter((peer) => peer !== undefined)
+    ...change.remove.map(find).filter((peer) => peer !== undefined)
       .map((peer) => ({ publicKey: peer.publicKey!, flags: WGPEER_F_REMOVE_ME })),
-    ...change.set.map((peer) => planPeer(findPeer(present, peer.publicKey), peer, { keepRoamed }))
+    ...change.set.map((peer) => planPeer(find(peer.publicKey), peer, { keepRoamed }))
       .filter((peer) => peer !== undefined),
   ];
   return peers.length === 0 ? undefined : { name, peers: inOrder(peers) };
+}
+
+/**
+ * The request for a change of peers, for a device that passes over what is so already: nothing has to be read then.
+ * Kernel devices are not such; they drop and put back allowed IPs that stay.
+ */
+export function changeRequest(name: string, change: DeviceChange): DeviceRequest {
+  const removed = change.remove.map((publicKey) => ({ publicKey, flags: WGPEER_F_REMOVE_ME }));
+  const set = change.set.map((peer) => {
+    return { ...planPeer(undefined, peer)!, keepaliveSeconds: peer.keepaliveSeconds };
+  });
+  return { name, peers: inOrder([...removed, ...set]), keepRoamed: change.keepRoamed ?? false };
 }
 
 /**
@@ -107,8 +122,10 @@ function sameAllowedIps(a: readonly AllowedIp[], b: readonly AllowedIp[]): boole
   return texts(a) === texts(b);
 }
 
-function findPeer(device: WireGuardDevice, publicKey: Uint8Array): WireGuardPeer | undefined {
-  return device.peers?.find((peer) => peer.publicKey && bytesEqual(peer.publicKey, publicKey));
+/** Finds peers by their keys, however many of either there are. */
+function peerFinder({ peers = [] }: WireGuardDevice): (publicKey: Uint8Array) => WireGuardPeer | undefined {
+  const byKey = new Map(peers.filter(({ publicKey }) => publicKey).map((p) => [keyText(p.publicKey!), p]));
+  return (publicKey) => byKey.get(keyText(publicKey));
 }
 
 function keyText(key: Uint8Array): string {

@@ -20,29 +20,55 @@ export function ensureRoutes(host: RtNetlink, index: number, spec: DeviceSpec): 
   const present = routesOf(host, index);
   // The kernel made the one of the address. One within it is none too many: it may be a host that a bridge claims.
   const wanted = spec.routes.filter((route) => !prefixEquals(canonicalPrefix(spec.address), route));
-  removeRoutes(host, index, present.filter((route) => !wanted.some((one) => prefixEquals(one, route))));
-  addRoutes(host, index, wanted.filter((route) => !present.some((one) => prefixEquals(one, route))));
+  const [had, wants] = [present, wanted].map((routes) => new Set(routes.map(textOf)));
+  removeRoutes(host, index, present.filter((route) => !wants!.has(textOf(route))));
+  addRoutes(host, index, wanted.filter((route) => !had!.has(textOf(route))));
 }
 
 function routesOf(host: RtNetlink, index: number): IpPrefix[] {
   return ourRoutes(host, { index }).map(destinationOf).filter((prefix) => prefix !== undefined);
 }
 
-/** Adds routes that are missing. @returns Those added; all of them are undone if one fails. */
+/**
+ * Adds routes that are missing. The kernel says which are there; all are read only when it does, as a device may
+ * have thousands.
+ *
+ * @returns Those added; all of them are undone if one fails.
+ */
 export function addRoutes(host: RtNetlink, index: number, routes: readonly IpPrefix[]): IpPrefix[] {
-  const present = routes.length === 0 ? [] : routesOf(host, index);
-  const missing = routes.filter((route) => !present.some((one) => prefixEquals(one, route)));
-  const outcomes = host.tryExecute(missing.map((destination) => addRoute({ destination, index })));
-  const failed = outcomes.findIndex((error) => error !== undefined);
-  if (failed < 0) return missing;
-  removeRoutes(host, index, missing.filter((_, i) => outcomes[i] === undefined));
-  const what = formatPrefix(missing[failed]!);
+  const outcomes = host.tryExecute(routes.map((destination) => addRoute({ destination, index })));
+  const added = routes.filter((_, i) => outcomes[i] === undefined);
+  const failed = firstFailure(host, index, { routes, outcomes });
+  if (failed === undefined) return added;
+  removeRoutes(host, index, added);
+  const what = formatPrefix(routes[failed]!);
   if (hasErrno(outcomes[failed], EEXIST)) {
     throw new AlreadyExistsError(`route ${what} already exists by another interface; remove it first`, {
       cause: outcomes[failed],
     });
   }
   throw translate(`add route ${what}`, outcomes[failed]);
+}
+
+/** Position of the first route that could not be had; one that the device has already is no failure. */
+function firstFailure(
+  host: RtNetlink,
+  index: number,
+  { routes, outcomes }: {
+    readonly routes: readonly IpPrefix[];
+    readonly outcomes: ReturnType<RtNetlink["tryExecute"]>;
+  },
+): number | undefined {
+  const exists = outcomes.some((error) => hasErrno(error, EEXIST));
+  const present = new Set(exists ? routesOf(host, index).map(textOf) : []);
+  const failed = outcomes.findIndex((error, i) =>
+    error !== undefined && !(hasErrno(error, EEXIST) && present.has(textOf(routes[i]!)))
+  );
+  return failed < 0 ? undefined : failed;
+}
+
+function textOf(route: IpPrefix): string {
+  return formatPrefix(canonicalPrefix(route));
 }
 
 /** Removes routes; those that are gone are passed over. */

@@ -16,7 +16,7 @@ import { removeIfThere, UapiSocket } from "../../transport/wireguard/uapi_socket
 import { UserspaceDevice } from "../../transport/wireguard/userspace_device.ts";
 import type { DeviceChange, DeviceSpec, DeviceState, PeerNews } from "../backend.ts";
 import { ensureOnlyAddress } from "./addresses.ts";
-import { planChange, planDevice, toDeviceState, toPeerNews } from "./device_plan.ts";
+import { changeRequest, planDevice, toDeviceState, toPeerNews } from "./device_plan.ts";
 import { addRoutes, ensureRoutes, refuseDefaultRoute, removeRoutes } from "./device_routes.ts";
 import { hasErrno } from "./kernel_errors.ts";
 import { foreignLink, isOwnedBy, tagOf } from "./ownership.ts";
@@ -97,8 +97,7 @@ export class UserspaceDevices implements AsyncDisposable {
     const { device, linkIndex } = this.#get(name);
     const added = addRoutes(host, linkIndex, change.addRoutes);
     try {
-      const request = planChange(name, await device.read(), change);
-      if (request) await device.write(request);
+      await device.write(changeRequest(name, change));
     } catch (error) {
       removeRoutes(host, linkIndex, added);
       throw error;
@@ -148,9 +147,7 @@ export class UserspaceDevices implements AsyncDisposable {
 
   #get(name: string): Running {
     const running = this.#running.get(name);
-    const isThere = running && !running.device.hasFailed &&
-      this.#tools.host.findLink(name)?.index === running.linkIndex;
-    if (!isThere) throw new NotFoundError("WireGuard device", name);
+    if (!running?.device.isAlive) throw new NotFoundError("WireGuard device", name);
     return running;
   }
 

@@ -10,10 +10,12 @@ import type { WireGuardDevice } from "../../../ffi/netlink/wireguard.ts";
 import { EMPTY } from "../../wireguard/bytes.ts";
 import { Device } from "../../wireguard/device.ts";
 import type { DeviceOutput } from "../../wireguard/output.ts";
+import type { Peer } from "../../wireguard/peer.ts";
 import { Arena, TUN_IN, TUN_IN_BYTES, VNET_OUT } from "./arena.ts";
 import { Coalescer, MAX_PIECES } from "./coalescer.ts";
 import { choosePacketProvider } from "./crypto.ts";
-import { applyChange, describeDevice } from "./device_config.ts";
+import { applyChange, describeDevice, type DeviceRequest } from "./device_config.ts";
+import { Greetings } from "./greetings.ts";
 import { type NewsItem, PeerNewsBoard } from "./news.ts";
 import { Outbox } from "./outbox.ts";
 import { Receiver } from "./receiver.ts";
@@ -33,6 +35,9 @@ export interface DeviceReport {
   readonly drops: Readonly<Record<string, number>>;
 }
 
+/** Part of the handshakes it computes that a device spends on greetings: their answers come on top. */
+const GREETING_SHARE = 1 / 2;
+
 /** See the module. Everything in it runs on the thread that made it. */
 export class DataPlane {
   readonly #arena = new Arena();
@@ -42,6 +47,7 @@ export class DataPlane {
   readonly #sender: Sender;
   readonly #receiver: Receiver;
   readonly #coalescer: Coalescer;
+  readonly #greetings: Greetings;
   readonly #fds: { readonly tun: number; readonly wakeUp: number };
   readonly #news = new PeerNewsBoard();
   readonly #onNews: (news: readonly NewsItem[]) => void;
@@ -66,7 +72,8 @@ export class DataPlane {
       crypto: provider,
       random: (bytes) => void crypto.getRandomValues(bytes as Uint8Array<ArrayBuffer>),
       wallClockMs: () => Date.now(),
-    });
+    }, { handshakesPerSecond: provider.handshakesPerSecond });
+    this.#greetings = new Greetings(1000 / (provider.handshakesPerSecond * GREETING_SHARE));
     this.#tun = new TunPort(fds.tun, this.#arena, {
       readOffset: TUN_IN,
       readBytes: TUN_IN_BYTES,
@@ -84,7 +91,10 @@ export class DataPlane {
     };
     this.#sender = new Sender(parts);
     this.#receiver = new Receiver(parts);
-    this.#receiver.onOutputs = (outputs) => this.#apply(outputs);
+    this.#receiver.onOutputs = (outputs, source) => {
+      this.#greetings.hasten(source);
+      this.#apply(outputs);
+    };
   }
 
   /** Moves packets until `isInterrupted` says that there is something else to do. */
@@ -95,9 +105,12 @@ export class DataPlane {
       for (const port of this.#ports) isBusy = this.#receiver.pump(port, now) || isBusy;
       if (this.#device.deadline <= now) this.#apply(this.#device.tick(now));
       else if (this.#device.hasOutputs) this.#apply(this.#device.takeOutputs());
+      if (this.#greetings.deadline <= now) this.#greetNext(now);
       this.#outbox.flush();
       if (this.#news.deadline <= now) this.#onNews(this.#news.take(now));
-      if (!isBusy) this.#poll.wait(Math.min(this.#device.deadline, this.#news.deadline) - now);
+      if (!isBusy) {
+        this.#poll.wait(Math.min(this.#device.deadline, this.#greetings.deadline, this.#news.deadline) - now);
+      }
     }
   }
 
@@ -120,20 +133,16 @@ export class DataPlane {
   }
 
   /** Changes keys and peers. */
-  configure(change: WireGuardDevice): void {
+  configure(change: DeviceRequest): void {
     if (change.privateKey !== undefined) this.#privateKey = change.privateKey;
     applyChange(this.#device, change, this.#poll.now());
     this.#apply(this.#device.takeOutputs());
     this.#outbox.flush();
   }
 
-  /** Shakes hands with all peers whose place is known, by an empty packet that waits for a session. */
+  /** Shakes hands with all peers whose place is known, one after another beside the traffic. */
   greet(): void {
-    for (const peer of this.#device.peers()) {
-      if (peer.endpoint !== undefined) this.#device.stage(peer, EMPTY, this.#poll.now());
-    }
-    this.#apply(this.#device.takeOutputs());
-    this.#outbox.flush();
+    this.#greetings.start(this.#device.peers());
   }
 
   /** All there is to know of the device. */
@@ -150,6 +159,17 @@ export class DataPlane {
   close(): void {
     this.#device.close();
     this.#privateKey?.fill(0);
+  }
+
+  /** By an empty packet that waits for a session. */
+  #greetNext(now: number): void {
+    const isWanted = (peer: Peer): boolean =>
+      peer.endpoint !== undefined && peer.lastHandshakeAt === undefined &&
+      this.#device.peer(peer.publicKey) === peer;
+    const peer = this.#greetings.take(now, isWanted);
+    if (peer === undefined) return;
+    this.#device.stage(peer, EMPTY, now);
+    this.#apply(this.#device.takeOutputs());
   }
 
   #apply(outputs: readonly DeviceOutput[]): void {

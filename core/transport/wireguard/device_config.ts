@@ -10,25 +10,36 @@ import {
   WGPEER_F_UPDATE_ONLY,
 } from "../../../ffi/netlink/constants.ts";
 import type { SocketAddress, WireGuardDevice, WireGuardPeer } from "../../../ffi/netlink/wireguard.ts";
-import { canonicalPrefix, type IpPrefix, prefixEquals } from "../../ip/prefix.ts";
+import { canonicalPrefix, formatPrefix, type IpPrefix } from "../../ip/prefix.ts";
 import { equalBytes, isZero } from "../../wireguard/bytes.ts";
 import type { Device } from "../../wireguard/device.ts";
 import { PeerEndpoint } from "../../wireguard/endpoint.ts";
 import type { Peer } from "../../wireguard/peer.ts";
 import { clampKey, fromAllowedIp, toAllowedIp } from "./kernel_terms.ts";
 
+/** A change, with what the kernel's interface has no word for. */
+export interface DeviceRequest extends WireGuardDevice {
+  /** Leave the endpoint of a peer that has spoken; it says itself where it is. */
+  readonly keepRoamed?: boolean;
+}
+
 /** Carries a change out; port and mark are the sockets' business. Peers that stay keep their sessions. */
-export function applyChange(device: Device, change: WireGuardDevice, now: number): void {
+export function applyChange(device: Device, change: DeviceRequest, now: number): void {
   if (change.privateKey !== undefined) {
     device.setPrivateKey(isZero(change.privateKey) ? undefined : clampKey(change.privateKey));
   }
   if (((change.flags ?? 0) & WGDEVICE_F_REPLACE_PEERS) !== 0) {
     for (const peer of device.peers()) device.removePeer(peer);
   }
-  for (const peer of change.peers ?? []) applyPeer(device, peer, now);
+  const { keepRoamed = false } = change;
+  for (const peer of change.peers ?? []) applyPeer(device, peer, { now, keepRoamed });
 }
 
-function applyPeer(device: Device, wanted: WireGuardPeer, now: number): void {
+function applyPeer(
+  device: Device,
+  wanted: WireGuardPeer,
+  { now, keepRoamed }: { readonly now: number; readonly keepRoamed: boolean },
+): void {
   const flags = wanted.flags ?? 0;
   const publicKey = wanted.publicKey!;
   const present = device.peer(publicKey);
@@ -44,20 +55,22 @@ function applyPeer(device: Device, wanted: WireGuardPeer, now: number): void {
   const prefixes = (wanted.allowedIps ?? []).map(fromAllowedIp);
   for (const prefix of prefixes) device.addAllowedIp(peer, prefix);
   if ((flags & WGPEER_F_REPLACE_ALLOWEDIPS) !== 0) removeOthers(device, peer, prefixes);
-  if (wanted.endpoint !== undefined && !isAt(peer.endpoint, wanted.endpoint)) {
+  const stays = keepRoamed && peer.lastHandshakeUnixMs !== undefined;
+  if (wanted.endpoint !== undefined && !stays && !isAt(peer.endpoint, wanted.endpoint)) {
     const { address, port, scopeId } = wanted.endpoint;
     device.setEndpoint(peer, new PeerEndpoint(address, port, { scopeId: scopeId ?? 0 }), now);
   }
-  if (wanted.keepaliveSeconds !== undefined) {
+  // The same again would put off the next one.
+  if (wanted.keepaliveSeconds !== undefined && wanted.keepaliveSeconds !== peer.persistentKeepaliveSeconds) {
     device.setPersistentKeepalive(peer, wanted.keepaliveSeconds, now);
   }
 }
 
 /** New ones are there already, so that no packet of a prefix that stays is without a peer in between. */
 function removeOthers(device: Device, peer: Peer, wanted: readonly IpPrefix[]): void {
-  const canonical = wanted.map(canonicalPrefix);
+  const canonical = new Set(wanted.map((prefix) => formatPrefix(canonicalPrefix(prefix))));
   for (const prefix of device.allowedIps(peer)) {
-    if (!canonical.some((one) => prefixEquals(one, prefix))) device.removeAllowedIp(peer, prefix);
+    if (!canonical.has(formatPrefix(prefix))) device.removeAllowedIp(peer, prefix);
   }
 }
 

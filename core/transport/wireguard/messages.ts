@@ -1,7 +1,7 @@
 /** What main isolate and worker of a device say to each other. */
 
-import type { WireGuardDevice } from "../../../ffi/netlink/wireguard.ts";
 import type { SocketFds } from "./data_plane.ts";
+import type { DeviceRequest } from "./device_config.ts";
 import type { NewsItem } from "./news.ts";
 
 /** Something asked of the worker; answered by a {@linkcode WorkerReply} with the same number. */
@@ -17,7 +17,7 @@ export type WorkerRequest =
     }
     | { readonly kind: "sockets"; readonly fds: SocketFds }
     | { readonly kind: "mtu"; readonly mtuBytes: number }
-    | { readonly kind: "configure"; readonly change: WireGuardDevice }
+    | { readonly kind: "configure"; readonly change: DeviceRequest }
     | { readonly kind: "greet" }
     | { readonly kind: "describe" }
     | { readonly kind: "close" }

@@ -130,9 +130,9 @@ export class Receiver {
   }
 
   #onControl(datagram: Uint8Array, source: PeerEndpoint, now: number): void {
-    this.onOutputs(this.#parts.device.handleUdp(datagram, source, now));
+    this.onOutputs(this.#parts.device.handleUdp(datagram, source, now), source);
   }
 
-  /** Told what the device wants done. */
-  onOutputs: (outputs: ReturnType<Device["takeOutputs"]>) => void = () => {};
+  /** Told what the device wants done about what was no data of a session, and where that came from. */
+  onOutputs: (outputs: ReturnType<Device["takeOutputs"]>, source: PeerEndpoint) => void = () => {};
 }

@@ -8,6 +8,7 @@ import type { WireGuardDevice } from "../../../ffi/netlink/wireguard.ts";
 import { WakeUp } from "../../../ffi/poll_set.ts";
 import { OverlayError } from "../../errors.ts";
 import type { DeviceReport } from "./data_plane.ts";
+import type { DeviceRequest } from "./device_config.ts";
 import type { WorkerNews, WorkerReply, WorkerRequest } from "./messages.ts";
 import type { NewsItem } from "./news.ts";
 import { UdpSockets } from "./udp_sockets.ts";
@@ -69,6 +70,11 @@ export class UserspaceDevice implements AsyncDisposable {
     return this.#failure !== undefined;
   }
 
+  /** Whether the data path works and its link is there; costs far less than to ask for the link. */
+  get isAlive(): boolean {
+    return this.#failure === undefined && this.#tun.isAttached;
+  }
+
   /** Reads the device. */
   async read(): Promise<WireGuardDevice> {
     return (await this.report()).device;
@@ -86,7 +92,7 @@ export class UserspaceDevice implements AsyncDisposable {
    *
    * @throws {ErrnoError} `EADDRINUSE`: the port is another's; nothing has changed then.
    */
-  write(change: WireGuardDevice): Promise<void> {
+  write(change: DeviceRequest): Promise<void> {
     const done = this.#last.then(() => this.#write(change));
     this.#last = done.catch(() => {});
     return done;
@@ -108,7 +114,7 @@ export class UserspaceDevice implements AsyncDisposable {
     this.#fail(new OverlayError("internal", `the device ${this.#tun.name} is closed`));
   }
 
-  async #write(change: WireGuardDevice): Promise<void> {
+  async #write(change: DeviceRequest): Promise<void> {
     await this.#bind(change);
     await this.#ask({ kind: "configure", change });
   }

@@ -1,6 +1,11 @@
 import { assertEquals } from "@std/assert";
 import type { DevicePeer, DeviceSpec } from "../../../../core/backend/backend.ts";
-import { planChange, planDevice, toDeviceState } from "../../../../core/backend/linux/device_plan.ts";
+import {
+  changeRequest,
+  planChange,
+  planDevice,
+  toDeviceState,
+} from "../../../../core/backend/linux/device_plan.ts";
 import { parseIp } from "../../../../core/ip/address.ts";
 import { formatPrefix, parsePrefix } from "../../../../core/ip/prefix.ts";
 import {
@@ -149,4 +154,30 @@ Deno.test("[overlay T24] toDeviceState() tells handshakes in Unix seconds, 0 for
   assertEquals([a?.lastHandshakeUnixSecs, a?.rxBytes, a?.txBytes], [1_700_000_000, 12, 34]);
   assertEquals(a?.allowedIps.map(formatPrefix), ["10.0.1.0/24"]);
   assertEquals([b?.lastHandshakeUnixSecs, b?.endpoint, b?.keepaliveSeconds], [0, undefined, 0]);
+});
+
+Deno.test("changeRequest() asks for all of a peer without knowing it, and for removals first", () => {
+  const { endpoint: _, ...unplaced } = wantedPeer(B, [], { keepaliveSeconds: 0 });
+  const request = changeRequest("wg0", {
+    set: [wantedPeer(A, ["10.0.1.9/24"]), unplaced],
+    remove: [PRIVATE],
+    keepRoamed: true,
+    addRoutes: [],
+    removeRoutes: [],
+  });
+  assertEquals(request, {
+    name: "wg0",
+    peers: [
+      { publicKey: PRIVATE, flags: WGPEER_F_REMOVE_ME },
+      { publicKey: B, flags: WGPEER_F_REPLACE_ALLOWEDIPS, allowedIps: [], keepaliveSeconds: 0 },
+      {
+        publicKey: A,
+        flags: WGPEER_F_REPLACE_ALLOWEDIPS,
+        allowedIps: [{ family: AF_INET, address: Uint8Array.of(10, 0, 1, 0), prefixLength: 24 }],
+        endpoint: { address: Uint8Array.of(192, 0, 2, 1), port: 51820 },
+        keepaliveSeconds: 25,
+      },
+    ],
+    keepRoamed: true,
+  });
 });

@@ -71,3 +71,38 @@ Deno.test("applyChange() removes, replaces and passes over peers as told", () =>
   applyChange(device, { privateKey: key(0) }, 0);
   assertEquals(device.publicKey, undefined);
 });
+
+Deno.test("applyChange() passes over what is so already: nothing is sent, no timer moves, nothing is learnt anew", () => {
+  const device = newDevice();
+  const placed = {
+    publicKey: key(2),
+    endpoint: ENDPOINT,
+    flags: REPLACE_ALLOWED_IPS,
+    allowedIps: [net(1), net(2)],
+  };
+  // Of unknown place, so that no handshake has a deadline too.
+  const kept = { publicKey: key(3), keepaliveSeconds: 25 };
+  applyChange(device, { privateKey: key(9), peers: [placed, kept] }, 0);
+  device.takeOutputs();
+  const { endpoint } = device.peer(key(2))!;
+  assertEquals(device.deadline, 25_000);
+  applyChange(device, { peers: [placed, kept] }, 4000);
+  assertEquals([device.takeOutputs(), device.peer(key(3))!.timers.deadline], [[], 25_000]);
+  assert(device.peer(key(2))!.endpoint === endpoint);
+  assertEquals(device.allowedIps(device.peer(key(2))!).length, 2);
+});
+
+Deno.test("applyChange() leaves a peer that has spoken where it is, if asked to; one that has not is placed", () => {
+  const device = newDevice();
+  const moved = { ...ENDPOINT, port: 8 };
+  const request = { keepRoamed: true, peers: [{ publicKey: key(2), endpoint: moved }] };
+  applyChange(device, { privateKey: key(9), peers: [{ publicKey: key(2), endpoint: ENDPOINT }] }, 0);
+  const peer = device.peer(key(2))!;
+  applyChange(device, request, 0);
+  assertEquals(peer.endpoint!.port, 8);
+  peer.lastHandshakeUnixMs = 1;
+  applyChange(device, { ...request, peers: [{ publicKey: key(2), endpoint: ENDPOINT }] }, 0);
+  assertEquals(peer.endpoint!.port, 8);
+  applyChange(device, { peers: [{ publicKey: key(2), endpoint: ENDPOINT }] }, 0);
+  assertEquals(peer.endpoint!.port, 7);
+});
