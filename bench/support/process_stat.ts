@@ -29,3 +29,17 @@ export function residentBytes(pid: number): number {
   if (kib === undefined) throw new Error(`process ${pid} shows no VmRSS`);
   return Number(kib) * 1024;
 }
+
+/** Ticks of a second in /proc: `USER_HZ`, which is 100 on every Linux. */
+const TICKS_PER_SECOND = 100;
+
+/** User and system time of a process in seconds, threads that have ended included: `/proc/<pid>/stat`. */
+export function cpuSeconds(pid: number): number {
+  const fields = Deno.readTextFileSync(`/proc/${pid}/stat`).split(") ").at(-1)!.split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
+/** How many descriptors a process has open. */
+export function openDescriptors(pid: number): number {
+  return [...Deno.readDirSync(`/proc/${pid}/fd`)].length;
+}

@@ -1,15 +1,27 @@
 /** The result as an aligned table and as JSON. Pure. */
-import { type Budget, isWithin, type MeasuredRow, type Quantity, ratioOf, type Row } from "./row.ts";
+import {
+  type Budget,
+  isWithin,
+  type MeasuredRow,
+  type Quantity,
+  ratioOf,
+  type Row,
+  verdictOf,
+} from "./row.ts";
 
 const HEADINGS = ["row", "what", "ours", "peer", "ratio", "budget", "within"] as const;
 
 /** Lines of the table; below it the notes of each row. */
 export function tableLines(rows: readonly Row[]): string[] {
-  const cells = [[...HEADINGS], ...rows.map(cellsOf)];
-  const widths = HEADINGS.map((_, column) => Math.max(...cells.map((line) => line[column]!.length)));
+  return [...alignedLines([[...HEADINGS], ...rows.map(cellsOf)]), "", ...rows.flatMap(noteLines)];
+}
+
+/** Lines of a table. @param cells The headings, then a list of as many cells for each line. */
+export function alignedLines(cells: readonly (readonly string[])[]): string[] {
+  const widths = cells[0]!.map((_, column) => Math.max(...cells.map((line) => line[column]!.length)));
   const lines = cells.map((line) => line.map((cell, i) => cell.padEnd(widths[i]!)).join("  ").trimEnd());
   lines.splice(1, 0, widths.map((width) => "-".repeat(width)).join("  "));
-  return [...lines, "", ...rows.flatMap(noteLines)];
+  return lines;
 }
 
 function cellsOf(row: Row): string[] {
@@ -22,7 +34,7 @@ function cellsOf(row: Row): string[] {
     row.peer === undefined ? "" : `${row.peer.name} ${formatQuantity(row.peer.quantity)}`,
     ratio === undefined ? "" : formatRatio(ratio),
     formatBudget(row.budget, row.ours.unit),
-    isWithin(row) ? "yes" : "NO",
+    verdictOf(row),
   ];
 }
 
@@ -49,6 +61,10 @@ function formatBudget(budget: Budget, unit: Quantity["unit"]): string {
   switch (budget.kind) {
     case "ratio":
       return `<= ${formatRatio(budget.atMost)}`;
+    case "ratioAtLeast":
+      return `>= ${formatRatio(budget.target)}${
+        budget.floor === budget.target ? "" : `, floor ${formatRatio(budget.floor)}`
+      }`;
     case "atMost":
       return `<= ${formatQuantity({ value: budget.limit, unit })}`;
     case "atLeast":

@@ -3,13 +3,15 @@
 /** A measured value. */
 export interface Quantity {
   readonly value: number;
-  readonly unit: "ms" | "/s" | "MiB" | "%";
+  readonly unit: "ms" | "/s" | "MiB" | "KiB" | "%" | "Gbit/s" | "kpps" | "s/GB" | "";
 }
 
 /** What a row is held against. */
 export type Budget =
   /** `ours` divided by `peer` is at most this. */
   | { readonly kind: "ratio"; readonly atMost: number }
+  /** `ours` divided by `peer` is at least `target`; from `floor` on it will do. */
+  | { readonly kind: "ratioAtLeast"; readonly target: number; readonly floor: number }
   | { readonly kind: "atMost"; readonly limit: number }
   | { readonly kind: "atLeast"; readonly limit: number };
 
@@ -43,17 +45,34 @@ export function ratioOf({ ours, peer }: MeasuredRow): number | undefined {
   return peer === undefined ? undefined : ours.value / peer.quantity.value;
 }
 
-/** Whether the row is within its budget. @throws {TypeError} If the budget is a ratio and there is no peer. */
-export function isWithin(row: MeasuredRow): boolean {
-  switch (row.budget.kind) {
+/** Whether the row is within its budget; `floor`: short of the target, but not below what will do. */
+export type Verdict = "yes" | "floor" | "NO";
+
+/** Holds the row against its budget. @throws {TypeError} If the budget is a ratio and there is no peer. */
+export function verdictOf(row: MeasuredRow): Verdict {
+  const { budget } = row;
+  switch (budget.kind) {
     case "atMost":
-      return row.ours.value <= row.budget.limit;
+      return row.ours.value <= budget.limit ? "yes" : "NO";
     case "atLeast":
-      return row.ours.value >= row.budget.limit;
-    case "ratio": {
-      const ratio = ratioOf(row);
-      if (ratio === undefined) throw new TypeError(`row ${row.id}: a ratio needs a peer`);
-      return ratio <= row.budget.atMost;
+      return row.ours.value >= budget.limit ? "yes" : "NO";
+    case "ratio":
+      return needRatio(row) <= budget.atMost ? "yes" : "NO";
+    case "ratioAtLeast": {
+      const ratio = needRatio(row);
+      if (ratio >= budget.target) return "yes";
+      return ratio >= budget.floor ? "floor" : "NO";
     }
   }
+}
+
+/** Whether the row is within its budget, at least by the floor. @throws {TypeError} As {@linkcode verdictOf}. */
+export function isWithin(row: MeasuredRow): boolean {
+  return verdictOf(row) !== "NO";
+}
+
+function needRatio(row: MeasuredRow): number {
+  const ratio = ratioOf(row);
+  if (ratio === undefined) throw new TypeError(`row ${row.id}: a ratio needs a peer`);
+  return ratio;
 }

@@ -34,6 +34,19 @@ Deno.test("tableLines() aligns the columns and puts the notes below", () => {
   ]);
 });
 
+const TIMES = { kind: "ratioAtLeast", target: 4, floor: 3 } as const;
+
+Deno.test("tableLines() tells a target that was reached from its floor", () => {
+  const rows = [48, 36, 24].map((
+    value,
+  ) => ({ ...ATTACH, ours: { value, unit: "ms" }, budget: TIMES } as const));
+  assertEquals(tableLines(rows).slice(2, 5).map((line) => line.split(/ {2,}/).slice(-3)), [
+    ["4 x", ">= 4 x, floor 3 x", "yes"],
+    ["3 x", ">= 4 x, floor 3 x", "floor"],
+    ["2 x", ">= 4 x, floor 3 x", "NO"],
+  ]);
+});
+
 Deno.test("isWithin() holds a row against its budget, the limit included", async (t) => {
   const ms = (value: number) => ({ value, unit: "ms" }) as const;
   const rows = [
@@ -43,6 +56,8 @@ Deno.test("isWithin() holds a row against its budget, the limit included", async
     { name: "more than at most", row: { ...RATE, budget: { kind: "atMost", limit: 9999 } }, want: false },
     { name: "at least", row: { ...RATE, budget: { kind: "atLeast", limit: 9999.6 } }, want: true },
     { name: "less than at least", row: RATE, want: false },
+    { name: "ratio at its floor", row: { ...ATTACH, ours: ms(36), budget: TIMES }, want: true },
+    { name: "ratio below its floor", row: { ...ATTACH, ours: ms(35), budget: TIMES }, want: false },
   ] as const;
   for (const { name, row, want } of rows) await t.step(name, () => assertEquals(isWithin(row), want));
   const { peer: _, ...alone } = ATTACH;

@@ -1,7 +1,6 @@
 /** Debian's wireguard-go in a namespace of its own, joined to the test's by a veth pair. */
-import { encodeKey } from "../../core/wireguard/keys.ts";
 import { HERE, NamedNetns, testName } from "./test_netns.ts";
-import { waitFor } from "./wait_for.ts";
+import { TunnelProcess } from "./tunnel_process.ts";
 
 /** What has to be installed. */
 export const WIREGUARD_GO_PROGRAMS = ["ip", "wireguard-go", "wg"] as const;
@@ -29,9 +28,11 @@ export interface WireguardGoOptions {
 /** A running wireguard-go with one peer: us. */
 export class WireguardGo implements AsyncDisposable {
   readonly #stack: AsyncDisposableStack;
+  readonly #process: TunnelProcess;
 
-  private constructor(stack: AsyncDisposableStack, readonly netns: NamedNetns, readonly link: string) {
+  private constructor(stack: AsyncDisposableStack, readonly netns: NamedNetns, process: TunnelProcess) {
     this.#stack = stack;
+    this.#process = process;
   }
 
   /** Starts it and returns when it is configured and up. */
@@ -41,55 +42,31 @@ export class WireguardGo implements AsyncDisposable {
     const underlay = await joinUnderlay(netns);
     // A namespace takes its links along in its own time, and the next one is to have the same addresses.
     stack.defer(async () => void await HERE.must(["ip", "link", "del", underlay]));
-    const link = testName("w");
-    const child = new Deno.Command("ip", {
-      args: ["netns", "exec", netns.name, "wireguard-go", "-f", link],
-      stdin: "null",
-      stdout: "null",
-      stderr: "null",
-    }).spawn();
-    stack.defer(async () => {
-      child.kill("SIGTERM");
-      await child.status;
-    });
-    await waitFor("wireguard-go answers", async () => (await netns.run(["wg", "show", link])).code === 0);
-    const device = new WireguardGo(stack.move(), netns, link);
-    await device.#configure(options);
-    return device;
+    const process = stack.use(await TunnelProcess.start(netns, (link) => ["wireguard-go", "-f", link]));
+    await process.configure({ ...options, listenPort: ITS_PORT, allowedIps: OVERLAY.ours });
+    const [v4, v6] = OVERLAY.its;
+    await process.up([`${v4}/24`, `${v6}/64`]);
+    return new WireguardGo(stack.move(), netns, process);
+  }
+
+  /** Name of its link. */
+  get link(): string {
+    return this.#process.link;
   }
 
   /** Runs `wg show <link> <what>`. */
   async show(what: string): Promise<string> {
-    return (await this.netns.must(["wg", "show", this.link, what])).trim();
+    return await this.#process.show(what);
   }
 
   /** Runs `wg set <link> …`. */
   async set(...args: readonly string[]): Promise<void> {
-    await this.netns.must(["wg", "set", this.link, ...args]);
+    await this.#process.set(...args);
   }
 
   /** Ends the process and removes the namespace. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stack.disposeAsync();
-  }
-
-  async #configure(options: WireguardGoOptions): Promise<void> {
-    const dir = await Deno.makeTempDir({ prefix: "zt" });
-    this.#stack.defer(() => Deno.remove(dir, { recursive: true }));
-    const file = async (name: string, key: Uint8Array): Promise<string> => {
-      await Deno.writeTextFile(`${dir}/${name}`, encodeKey(key), { mode: 0o600 });
-      return `${dir}/${name}`;
-    };
-    const words = ["private-key", await file("key", options.privateKey), "listen-port", String(ITS_PORT)];
-    words.push("peer", encodeKey(options.peer), "allowed-ips", OVERLAY.ours.join(","));
-    if (options.presharedKey) words.push("preshared-key", await file("psk", options.presharedKey));
-    if (options.endpoint) words.push("endpoint", options.endpoint);
-    if (options.keepaliveSeconds) words.push("persistent-keepalive", String(options.keepaliveSeconds));
-    await this.set(...words);
-    const [v4, v6] = OVERLAY.its;
-    await this.netns.must(["ip", "address", "add", `${v4}/24`, "dev", this.link]);
-    await this.netns.must(["ip", "address", "add", `${v6}/64`, "dev", this.link, "nodad"]);
-    await this.netns.must(["ip", "link", "set", this.link, "up"]);
   }
 }
 
