@@ -18,12 +18,14 @@ export class PinnedBuffer {
   /** The same as a number: addresses of user space are well below 2^53. */
   readonly address: number;
 
-  /** @param length Size in bytes, at least 1. */
-  constructor(length: number) {
-    this.bytes = new Uint8Array(length);
+  /**
+   * @param memory Size in bytes, at least 1; or memory that is there already, is a buffer's whole and never moves.
+   */
+  constructor(memory: number | Uint8Array<ArrayBuffer>) {
+    this.bytes = typeof memory === "number" ? new Uint8Array(memory) : memory;
     this.view = new DataView(this.bytes.buffer);
     const pointer = Deno.UnsafePointer.of(this.bytes);
-    if (pointer === null) throw new RangeError(`a pinned buffer needs at least 1 byte, got ${length}`);
+    if (pointer === null) throw new RangeError(`a pinned buffer needs at least 1 byte, got ${this.bytes.length}`);
     this.pointer = pointer;
     this.address = Number(Deno.UnsafePointer.value(pointer));
   }

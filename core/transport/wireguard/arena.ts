@@ -9,6 +9,7 @@
 
 import { PinnedBuffer } from "../../../ffi/memory.ts";
 import { VNET_HEADER_BYTES } from "../../../ffi/linux_tun.ts";
+import { type CopyMemory, type CopySum, openCopyMemory } from "./copy_memory.ts";
 
 /** Header of a packet written to the TUN. */
 export const VNET_OUT = 0;
@@ -29,8 +30,12 @@ export const RECEIPT_BYTES = 65_536;
 
 /** The memory and its views. */
 export class Arena extends PinnedBuffer {
+  /** Moves bytes within it and sums them. */
+  readonly copySum: CopySum;
+
   /** A new one, zeroed. */
-  constructor() {
-    super(INBOX + INBOX_BYTES);
+  constructor(memory: CopyMemory = openCopyMemory(INBOX + INBOX_BYTES)) {
+    super(memory.bytes);
+    this.copySum = memory.copySum;
   }
 }

@@ -73,7 +73,8 @@ export class Sender {
 
   #seal(now: number): void {
     const slot = this.#slot;
-    const { arena: { bytes, view }, cipher, outbox } = this.#parts;
+    const { arena, cipher, outbox } = this.#parts;
+    const { view } = arena;
     let { counterHigh, counterLow } = slot;
     let total = 0;
     for (let i = 0; i < this.#packet.count; i++) {
@@ -86,8 +87,8 @@ export class Sender {
       view.setUint32(at + 8, counterLow, true);
       view.setUint32(at + 12, counterHigh, true);
       const text = at + TRANSPORT_HEADER_BYTES;
-      this.#packet.copyPiece(i, text, this.#parts.arena);
-      if (padded > length) bytes.fill(0, text + length, text + padded);
+      this.#packet.copyPiece(i, text, arena);
+      for (let at = text + length; at < text + padded; at++) view.setUint8(at, 0);
       cipher.seal(slot.key, counterHigh, counterLow, text, padded + TAG_BYTES);
       outbox.commit(size);
       total += size;
@@ -99,17 +100,11 @@ export class Sender {
 
   /** Keeps the pieces until there is a session. */
   #stage(peer: Peer, now: number): void {
-    const { arena, device } = this.#parts;
+    const { arena, device, outbox } = this.#parts;
     for (let i = 0; i < this.#packet.count; i++) {
-      const length = this.#packet.pieceBytes(i);
-      const copy = new Uint8Array(length);
-      if (this.#packet.headerBytes === 0) {
-        copy.set(arena.bytes.subarray(this.#packet.packet, this.#packet.packet + length));
-      } else {
-        this.#packet.copyPiece(i, this.#parts.outbox.scratch, arena);
-        copy.set(arena.bytes.subarray(this.#parts.outbox.scratch, this.#parts.outbox.scratch + length));
-      }
-      device.stage(peer, copy, now);
+      this.#packet.copyPiece(i, outbox.scratch, arena);
+      const end = outbox.scratch + this.#packet.pieceBytes(i);
+      device.stage(peer, arena.bytes.subarray(outbox.scratch, end), now);
     }
   }
 }
