@@ -32,18 +32,23 @@ const IFNAMSIZ = 16;
 const TUN_F_CSUM = 0x01n;
 const TUN_F_TSO4 = 0x02n;
 const TUN_F_TSO6 = 0x04n;
+const TUN_F_USO4 = 0x20n;
+const TUN_F_USO6 = 0x40n;
 
 /** Bytes of `struct virtio_net_hdr_mrg_rxbuf`; 12 keep the IP header behind it at a multiple of 4. */
 export const VNET_HEADER_BYTES = 12;
 
+const TSO = TUN_F_TSO4 | TUN_F_TSO6;
+/** Since Linux 6.2, and both or none. */
+const USO = TUN_F_USO4 | TUN_F_USO6;
 /** What a kernel is asked to hand over, the most first. */
-const OFFLOADS = [TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6, TUN_F_CSUM | TUN_F_TSO4, TUN_F_CSUM, 0n];
+const OFFLOADS = [TUN_F_CSUM | TSO | USO, TUN_F_CSUM | TSO, TUN_F_CSUM | TUN_F_TSO4, TUN_F_CSUM, 0n];
 
 /** A TUN device that is open. */
 export class LinuxTun implements Disposable {
   readonly #file: FileDescriptor;
 
-  private constructor(file: FileDescriptor, readonly name: string, readonly hasTso: boolean) {
+  private constructor(file: FileDescriptor, readonly name: string) {
     this.#file = file;
   }
 
@@ -67,7 +72,7 @@ export class LinuxTun implements Disposable {
       check(`open TUN device ${name}`, libc().ioctl(file.fd, TUNSETIFF, request));
       const size = new Uint8Array(new Int32Array([VNET_HEADER_BYTES]).buffer);
       check(`open TUN device ${name}`, libc().ioctl(file.fd, TUNSETVNETHDRSZ, size));
-      return new LinuxTun(file, name, askForOffloads(name, file.fd));
+      return new LinuxTun(file, name);
     } catch (error) {
       file[Symbol.dispose]();
       throw error;
@@ -108,15 +113,15 @@ function openClone(): FileDescriptor {
   return new FileDescriptor(fd);
 }
 
-/** @returns Whether the kernel hands over TCP in large pieces. */
-function askForOffloads(name: string, fd: number): boolean {
+/** @returns What the kernel hands over in large pieces. */
+function askForOffloads(fd: number): bigint {
   for (const flags of OFFLOADS) {
     const result = libc().ioctlValue(fd, TUNSETOFFLOAD, flags);
     const errno = lastErrno();
-    if (result >= 0) return (flags & TUN_F_TSO4) !== 0n;
-    if (errno !== EINVAL) throw errnoError(`set offloads of TUN device ${name}`, "ioctl", errno);
+    if (result >= 0) return flags;
+    if (errno !== EINVAL) throw errnoError("set offloads of a TUN device", "ioctl", errno);
   }
-  return false;
+  return 0n;
 }
 
 function check(op: string, result: number): void {
@@ -137,13 +142,18 @@ export class TunPort {
   readonly #vectorWords: Uint32Array;
   readonly #vectorsPointer: Deno.PointerObject;
   #count = 0;
+  /** Whether the kernel takes many UDP datagrams of one flow at once, as it takes TCP. */
+  readonly takesUdpTrains: boolean;
   readonly #read = libc().read;
   readonly #writev = libc().writev;
 
   /**
+   * Asks the kernel to hand over TCP, and UDP where it can, in large pieces.
+   *
    * @param fd Of an open device.
    * @param arena Where packets are; it stays reachable as long as this object is used.
    * @param options `readOffset`, `readBytes`: where packets are read to. `maxPieces`: pieces of one packet written.
+   * @throws {ErrnoError} If the kernel refuses even to hand over nothing but whole packets.
    */
   constructor(
     fd: number,
@@ -152,6 +162,7 @@ export class TunPort {
   ) {
     prepareErrno();
     this.#fd = fd;
+    this.takesUdpTrains = (askForOffloads(fd) & USO) !== 0n;
     this.#base = arena.address;
     const at = Deno.UnsafePointer.create(BigInt(arena.address + options.readOffset));
     if (at === null) throw new TypeError("the arena has no address");

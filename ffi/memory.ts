@@ -25,7 +25,9 @@ export class PinnedBuffer {
     this.bytes = typeof memory === "number" ? new Uint8Array(memory) : memory;
     this.view = new DataView(this.bytes.buffer);
     const pointer = Deno.UnsafePointer.of(this.bytes);
-    if (pointer === null) throw new RangeError(`a pinned buffer needs at least 1 byte, got ${this.bytes.length}`);
+    if (pointer === null) {
+      throw new RangeError(`a pinned buffer needs at least 1 byte, got ${this.bytes.length}`);
+    }
     this.pointer = pointer;
     this.address = Number(Deno.UnsafePointer.value(pointer));
   }

@@ -1,34 +1,38 @@
 /**
  * Joins received TCP segments of one flow, in sequence and with equal headers, into one packet of up to 64 KiB for
- * the TUN: one call, one trip through the kernel's stack.
+ * the TUN, and UDP datagrams of one flow and size into one train: one call, one trip through the kernel's stack.
  *
  * The pieces stay where they were decrypted and go out by one vector. The checksum is left to whoever needs it:
- * that the bytes are the peer's is known from the tag.
- *
- * @see Linux `net/ipv4/tcp_offload.c` for what may be joined.
+ * that the bytes are the peer's is known from the tag. Who receives a train of datagrams gets them one by one.
  */
 
 import { VNET_HEADER_BYTES } from "../../../ffi/linux_tun.ts";
 import { type Arena, VNET_OUT } from "./arena.ts";
 import { sumPseudoHeader, sumWords } from "./checksum.ts";
+import { PSH, sameHeaders, Segment, TCP, UDP } from "./segment.ts";
 
 /** Where packets go: `TunPort`. */
 export interface PacketSink {
+  /** Whether it takes trains of UDP datagrams. */
+  readonly takesUdpTrains: boolean;
   begin(): void;
   add(offset: number, length: number): void;
   write(): boolean;
 }
 
-/** Most pieces of one packet. */
+/** Most pieces of one packet, its header among them. */
 export const MAX_PIECES = 128;
 
+/** Most datagrams of a train: `UDP_MAX_SEGMENTS` before Linux 6.9. */
+const MAX_DATAGRAMS = 64;
 const NEEDS_CSUM = 1;
 const GSO_TCPV4 = 1;
 const GSO_TCPV6 = 4;
-const TCP = 6;
+const GSO_UDP_L4 = 5;
+const TCP_FLAGS = 13;
 const TCP_CHECKSUM = 16;
-const PSH = 0x08;
-const ACK = 0x10;
+const UDP_LENGTH = 4;
+const UDP_CHECKSUM = 6;
 const MAX_IP_BYTES = 65_535;
 
 /** See the module. */
@@ -37,16 +41,17 @@ export class Coalescer {
   readonly #sink: PacketSink;
   /** Packets that the kernel did not take. */
   drops = 0;
-  /** The open packet: offset and bytes of its first piece; 0 bytes for none. */
+  /** The open packet: offset of its first piece; its pieces, 0 for none; and what is known of it. */
   #first = 0;
-  #firstBytes = 0;
+  #pieces = 0;
+  #protocol = 0;
   #ipBytes = 0;
-  #tcpBytes = 0;
+  #headerBytes = 0;
   #segmentBytes = 0;
   #payloadBytes = 0;
   #nextSequence = 0;
-  #pieces = 0;
   #isPushed = false;
+  readonly #segment = new Segment();
 
   constructor(arena: Arena, sink: PacketSink) {
     this.#view = arena.view;
@@ -55,101 +60,66 @@ export class Coalescer {
 
   /** Takes a packet, which has to stay where it is until {@linkcode Coalescer.flush}. */
   add(packet: number, length: number): void {
-    const ipBytes = this.#tcpOffset(packet, length);
-    const tcpBytes = ipBytes === 0 ? 0 : (this.#view.getUint8(packet + ipBytes + 12) >>> 4) * 4;
-    const payload = length - ipBytes - tcpBytes;
-    const flags = ipBytes === 0 ? 0 : this.#view.getUint8(packet + ipBytes + 13);
-    if (ipBytes === 0 || tcpBytes < 20 || payload <= 0 || (flags & ~PSH) !== ACK) {
+    const segment = this.#segment;
+    segment.read(this.#view, packet, length);
+    if (segment.protocol === 0 || (segment.protocol === UDP && !this.#sink.takesUdpTrains)) {
       this.flush();
       this.#begin(packet, length);
       this.flush();
       return;
     }
-    if (this.#firstBytes > 0 && this.#continues(packet, ipBytes, tcpBytes, payload)) {
-      this.#sink.add(packet + ipBytes + tcpBytes, payload);
+    const { payloadBytes } = segment;
+    if (this.#pieces > 0 && this.#continues(packet)) {
+      this.#sink.add(packet + segment.headerBytes, payloadBytes);
       this.#pieces++;
-      this.#payloadBytes += payload;
+      this.#payloadBytes += payloadBytes;
     } else {
       this.flush();
       this.#begin(packet, length);
-      this.#ipBytes = ipBytes;
-      this.#tcpBytes = tcpBytes;
-      this.#segmentBytes = this.#payloadBytes = payload;
-      this.#nextSequence = this.#view.getUint32(packet + ipBytes + 4);
+      this.#open();
     }
-    this.#nextSequence = (this.#nextSequence + payload) >>> 0;
-    this.#isPushed = (flags & PSH) !== 0;
-    if (this.#isPushed || payload < this.#segmentBytes) this.flush();
+    this.#nextSequence = (segment.sequence + payloadBytes) >>> 0;
+    this.#isPushed = segment.isPushed;
+    if (segment.isPushed || payloadBytes < this.#segmentBytes) this.flush();
   }
 
   /** Writes the open packet, if there is one. */
   flush(): void {
-    if (this.#firstBytes === 0) return;
-    this.#firstBytes = 0;
+    if (this.#pieces === 0) return;
     if (this.#pieces > 1) this.#describe();
     else this.#clearHeader();
+    this.#pieces = 0;
     if (!this.#sink.write()) this.drops++;
   }
 
   #begin(packet: number, length: number): void {
     this.#first = packet;
-    this.#firstBytes = length;
     this.#pieces = 1;
     this.#sink.begin();
     this.#sink.add(VNET_OUT, VNET_HEADER_BYTES);
     this.#sink.add(packet, length);
   }
 
-  /** Bytes of the IP header in front of TCP; 0 for anything that is not joined. */
-  #tcpOffset(packet: number, length: number): number {
-    const view = this.#view;
-    const first = view.getUint8(packet);
-    if (first === 0x45) {
-      if (length < 40 || view.getUint8(packet + 9) !== TCP) return 0;
-      // Fragments: more to come, or an offset.
-      return (view.getUint16(packet + 6) & 0x3fff) === 0 ? 20 : 0;
-    }
-    return (first >>> 4) === 6 && length >= 60 && view.getUint8(packet + 6) === TCP ? 40 : 0;
+  /** Others may join what was begun. */
+  #open(): void {
+    const segment = this.#segment;
+    this.#protocol = segment.protocol;
+    this.#ipBytes = segment.ipBytes;
+    this.#headerBytes = segment.headerBytes;
+    this.#segmentBytes = this.#payloadBytes = segment.payloadBytes;
   }
 
-  #continues(packet: number, ipBytes: number, tcpBytes: number, payload: number): boolean {
-    if (ipBytes !== this.#ipBytes || tcpBytes !== this.#tcpBytes || payload > this.#segmentBytes) {
-      return false;
-    }
-    const total = ipBytes + tcpBytes + this.#payloadBytes + payload;
-    if (total > MAX_IP_BYTES || this.#pieces >= MAX_PIECES - 2) return false;
-    const tcp = packet + ipBytes;
-    if (this.#view.getUint32(tcp + 4) !== this.#nextSequence) return false;
-    return this.#sameIp(packet, ipBytes) && this.#sameTcp(tcp, this.#first + ipBytes, tcpBytes);
-  }
-
-  #sameIp(packet: number, ipBytes: number): boolean {
-    const view = this.#view;
-    const first = this.#first;
-    if (ipBytes === 20) {
-      return view.getUint16(packet) === view.getUint16(first) &&
-        view.getUint16(packet + 6) === view.getUint16(first + 6) &&
-        view.getUint8(packet + 8) === view.getUint8(first + 8) &&
-        view.getUint32(packet + 12) === view.getUint32(first + 12) &&
-        view.getUint32(packet + 16) === view.getUint32(first + 16);
-    }
-    if (view.getUint32(packet) !== view.getUint32(first)) return false;
-    if (view.getUint8(packet + 7) !== view.getUint8(first + 7)) return false;
-    return this.#sameWords(packet + 8, first + 8, 32);
-  }
-
-  /** Ports, acknowledgement, flags but PSH, window, options. */
-  #sameTcp(a: number, b: number, tcpBytes: number): boolean {
-    const view = this.#view;
-    return view.getUint32(a) === view.getUint32(b) && view.getUint32(a + 8) === view.getUint32(b + 8) &&
-      view.getUint16(a + 14) === view.getUint16(b + 14) && this.#sameWords(a + 20, b + 20, tcpBytes - 20);
-  }
-
-  #sameWords(a: number, b: number, length: number): boolean {
-    for (let i = 0; i < length; i += 4) {
-      if (this.#view.getUint32(a + i) !== this.#view.getUint32(b + i)) return false;
-    }
-    return true;
+  #continues(packet: number): boolean {
+    const segment = this.#segment;
+    if (
+      segment.protocol !== this.#protocol || segment.ipBytes !== this.#ipBytes ||
+      segment.headerBytes !== this.#headerBytes || segment.payloadBytes > this.#segmentBytes ||
+      this.#headerBytes + this.#payloadBytes + segment.payloadBytes > MAX_IP_BYTES
+    ) return false;
+    if (segment.protocol === UDP) {
+      if (this.#pieces >= MAX_DATAGRAMS) return false;
+    } else if (segment.sequence !== this.#nextSequence || this.#pieces >= MAX_PIECES - 1) return false;
+    return sameHeaders(this.#view, packet, this.#first, segment);
   }
 
   #clearHeader(): void {
@@ -161,28 +131,43 @@ export class Coalescer {
   /** Says by header and first piece what the whole is. */
   #describe(): void {
     const view = this.#view;
-    const packet = this.#first;
-    const tcp = packet + this.#ipBytes;
-    const tcpLength = this.#tcpBytes + this.#payloadBytes;
     const version = this.#ipBytes === 20 ? 4 : 6;
-    if (version === 4) {
-      view.setUint16(packet + 2, this.#ipBytes + tcpLength);
-      view.setUint16(packet + 10, 0);
-      view.setUint16(packet + 10, ~sumWords(view, packet, this.#ipBytes) & 0xffff);
-    } else {
-      view.setUint16(packet + 4, tcpLength);
-    }
-    if (this.#isPushed) view.setUint8(tcp + 13, view.getUint8(tcp + 13) | PSH);
+    const length = this.#headerBytes - this.#ipBytes + this.#payloadBytes;
+    this.#describeIp(version, length);
+    if (this.#protocol === TCP) this.#describeTcp();
+    else view.setUint16(this.#first + this.#ipBytes + UDP_LENGTH, length);
+    const field = this.#protocol === TCP ? TCP_CHECKSUM : UDP_CHECKSUM;
     view.setUint16(
-      tcp + TCP_CHECKSUM,
-      sumPseudoHeader(view, packet, { version, protocol: TCP, length: tcpLength }),
+      this.#first + this.#ipBytes + field,
+      sumPseudoHeader(view, this.#first, { version, protocol: this.#protocol, length }),
     );
     view.setUint8(VNET_OUT, NEEDS_CSUM);
-    view.setUint8(VNET_OUT + 1, version === 4 ? GSO_TCPV4 : GSO_TCPV6);
-    view.setUint16(VNET_OUT + 2, this.#ipBytes + this.#tcpBytes, true);
+    view.setUint8(
+      VNET_OUT + 1,
+      this.#protocol === UDP ? GSO_UDP_L4 : version === 4 ? GSO_TCPV4 : GSO_TCPV6,
+    );
+    view.setUint16(VNET_OUT + 2, this.#headerBytes, true);
     view.setUint16(VNET_OUT + 4, this.#segmentBytes, true);
     view.setUint16(VNET_OUT + 6, this.#ipBytes, true);
-    view.setUint16(VNET_OUT + 8, TCP_CHECKSUM, true);
+    view.setUint16(VNET_OUT + 8, field, true);
     view.setUint16(VNET_OUT + 10, 0, true);
+  }
+
+  #describeIp(version: 4 | 6, length: number): void {
+    const view = this.#view;
+    const packet = this.#first;
+    if (version === 6) {
+      view.setUint16(packet + 4, length);
+      return;
+    }
+    view.setUint16(packet + 2, this.#ipBytes + length);
+    view.setUint16(packet + 10, 0);
+    view.setUint16(packet + 10, ~sumWords(view, packet, this.#ipBytes) & 0xffff);
+  }
+
+  #describeTcp(): void {
+    if (!this.#isPushed) return;
+    const at = this.#first + this.#ipBytes + TCP_FLAGS;
+    this.#view.setUint8(at, this.#view.getUint8(at) | PSH);
   }
 }

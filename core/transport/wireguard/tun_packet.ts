@@ -102,7 +102,8 @@ export class TunPacket {
     if (tcpBytes < TCP_BYTES || !this.#cut(view, ipBytes, tcpBytes, segmentBytes)) return;
     this.#protocol = TCP;
     // All words but the sequence number, flags and checksum.
-    const words = sumWords(view, tcp, TCP_SEQUENCE) + sumWords(view, tcp + 8, 4) + sumWords(view, tcp + 14, 2) +
+    const words = sumWords(view, tcp, TCP_SEQUENCE) + sumWords(view, tcp + 8, 4) +
+      sumWords(view, tcp + 14, 2) +
       sumWords(view, tcp + 18, tcpBytes - 18);
     this.#transportSum = this.#pseudoSum(view) + words;
   }

@@ -13,6 +13,7 @@ const PSH_ACK = 0x18;
 class Sink implements PacketSink {
   readonly packets: { readonly header: Uint8Array; readonly bytes: Uint8Array }[] = [];
   #pieces: [number, number][] = [];
+  takesUdpTrains = true;
 
   constructor(readonly arena: Arena) {}
 
