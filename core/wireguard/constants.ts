@@ -94,5 +94,7 @@ export const UNDER_LOAD_MS = 1_000;
 export const MAX_STAGED_PACKETS = 128;
 /** Bytes of the same. */
 export const MAX_STAGED_BYTES = 1 << 20;
+/** Bytes of all peers of a device together; the oldest goes first, whoever's it is. */
+export const MAX_DEVICE_STAGED_BYTES = 16 << 20;
 /** Counters behind the greatest one seen that are still told apart. */
 export const REPLAY_WINDOW_PACKETS = 8192;

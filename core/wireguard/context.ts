@@ -14,6 +14,7 @@ import { LoadMeter } from "./load_meter.ts";
 import { type DeviceOutput, type DropCounters, type DropReason, newDropCounters } from "./output.ts";
 import type { Peer } from "./peer.ts";
 import { RateLimiter } from "./rate_limiter.ts";
+import { StagingRoom } from "./staged_packets.ts";
 import { TimestampSource } from "./tai64n.ts";
 
 /** Everything a device takes from outside. */
@@ -52,6 +53,7 @@ export class DeviceContext {
   readonly load: LoadMeter;
   readonly limiter: RateLimiter = new RateLimiter();
   readonly drops: DropCounters = newDropCounters();
+  readonly staging: StagingRoom = new StagingRoom();
   identity: Identity | undefined;
   mtuBytes: number;
   #outputs: DeviceOutput[] = [];

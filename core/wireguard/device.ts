@@ -272,9 +272,10 @@ export class Device {
   }
 
   #newPeer(publicKey: Uint8Array): Peer {
-    const { wakeups, receivers, jitterMs, crypto } = this.#context;
+    const { wakeups, receivers, jitterMs, crypto, staging } = this.#context;
     const peer: Peer = new Peer(publicKey, crypto, {
       jitterMs,
+      staging,
       wakeAt: (deadline) => deadline < entry.deadline && wakeups.set(entry, deadline),
       releaseIndex: (index) => receivers.release(index),
     });

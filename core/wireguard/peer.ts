@@ -7,13 +7,15 @@ import { CookieJar } from "./cookie.ts";
 import type { PeerEndpoint } from "./endpoint.ts";
 import type { Initiator, PeerSecrets } from "./handshake.ts";
 import { type Keypair, Keypairs } from "./keypair.ts";
-import { StagedPackets } from "./staged_packets.ts";
+import { StagedPackets, type StagingRoom } from "./staged_packets.ts";
 import { PeerTimers, type TimerHooks } from "./timers.ts";
 
 /** What a peer needs of its device. */
 export interface PeerHooks extends TimerHooks {
   /** Gives a receiver index back. */
   readonly releaseIndex: (index: number) => void;
+  /** Where packets wait, with those of all other peers. */
+  readonly staging: StagingRoom;
 }
 
 /** A peer of a device. */
@@ -45,7 +47,7 @@ export class Peer implements PeerSecrets {
   /** MACs of what is sent to it. */
   readonly cookies: CookieJar;
   /** Packets that wait for a session; an empty one is a keepalive. */
-  readonly staged: StagedPackets = new StagedPackets();
+  readonly staged: StagedPackets;
   /** The handshake that we started and that is not answered yet. */
   handshake: { readonly initiator: Initiator; readonly localIndex: number } | undefined;
   /** Greatest timestamp of its initiations, 12 bytes. */
@@ -62,6 +64,7 @@ export class Peer implements PeerSecrets {
   constructor(publicKey: Uint8Array, crypto: CryptoProvider, hooks: PeerHooks) {
     this.publicKey = Uint8Array.from(publicKey);
     this.#hooks = hooks;
+    this.staged = new StagedPackets(hooks.staging);
     this.timers = new PeerTimers(hooks);
     this.keypairs = new Keypairs(crypto.packet, (keypair: Keypair) => hooks.releaseIndex(keypair.localIndex));
     this.cookies = new CookieJar(crypto.handshake, this.publicKey);

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { compareBytes, equalBytes, hex, isZero } from "../../../core/wireguard/bytes.ts";
 import { PeerEndpoint } from "../../../core/wireguard/endpoint.ts";
 import { packetLength } from "../../../core/wireguard/ip_packet.ts";
-import { StagedPackets } from "../../../core/wireguard/staged_packets.ts";
+import { StagedPackets, StagingRoom } from "../../../core/wireguard/staged_packets.ts";
 import { decodeTai64n, encodeTai64n, TimestampSource } from "../../../core/wireguard/tai64n.ts";
 import { toHex } from "../../support/golden.ts";
 import { seededTest } from "../../support/seeded_random.ts";
@@ -107,6 +107,23 @@ Deno.test("StagedPackets keeps 128 packets and a mebibyte, copies, and hands all
   const huge = new Uint8Array(400_000);
   assertEquals([staged.push(huge), staged.push(huge), staged.push(huge), staged.size], [0, 0, 1, 2]);
   assertEquals([staged.push(new Uint8Array(3_000_000)), staged.size], [2, 1], "one always stays");
+});
+
+Deno.test("StagedPackets of a device share 16 MiB; the packet that waits longest goes, whoever's it is", () => {
+  const room = new StagingRoom();
+  const peers = Array.from({ length: 1_000 }, () => new StagedPackets(room));
+  let dropped = 0;
+  for (let i = 0; i < 128; i++) for (const peer of peers) dropped += peer.push(new Uint8Array(1_400));
+  const held = peers.reduce((sum, { size }) => sum + size, 0);
+  assertEquals(held + dropped, 128_000, "each is held or counted");
+  assert(room.bytes <= 16 << 20 && room.bytes > 15 << 20, `${room.bytes} bytes`);
+  assert(peers.every(({ size }) => size === 10 || size === 11), "all fare alike");
+  const newcomer = new StagedPackets(room);
+  for (let i = 0; i < 128; i++) assertEquals(newcomer.push(Uint8Array.of(i)) <= 1, true);
+  assertEquals(newcomer.takeAll().map(([byte]) => byte), Array.from({ length: 128 }, (_, i) => i));
+  for (const peer of peers) peer.takeAll();
+  assertEquals(room.bytes, 0);
+  assertEquals([newcomer.push(new Uint8Array(20 << 20)), newcomer.size], [0, 1], "one always stays");
 });
 
 Deno.test("bytes: comparisons", () => {
