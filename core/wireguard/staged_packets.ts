@@ -65,7 +65,8 @@ export class StagedPackets {
     this.#bytes += packet.length;
     let dropped = 0;
     while (
-      this.#entries.length > MAX_STAGED_PACKETS || (this.#bytes > MAX_STAGED_BYTES && this.#entries.length > 1)
+      this.#entries.length > MAX_STAGED_PACKETS ||
+      (this.#bytes > MAX_STAGED_BYTES && this.#entries.length > 1)
     ) {
       this.dropOldest();
       dropped++;

@@ -1,131 +1,21 @@
 /** Cutting on the way out and joining on the way in: what is cut is valid TCP, and joined again it is the same. */
 import { assert, assertEquals } from "@std/assert";
 import { Arena, INBOX, TUN_IN, VNET_OUT } from "../../../../core/transport/wireguard/arena.ts";
-import { fold, sumPseudoHeader, sumWords } from "../../../../core/transport/wireguard/checksum.ts";
-import { Coalescer, type PacketSink } from "../../../../core/transport/wireguard/coalescer.ts";
+import { fold, sumWords } from "../../../../core/transport/wireguard/checksum.ts";
+import { openPlain } from "../../../../core/transport/wireguard/copy_memory.ts";
 import { TunPacket } from "../../../../core/transport/wireguard/tun_packet.ts";
 import { type SeededRandom, seededTest } from "../../../support/seeded_random.ts";
+import {
+  assertChecksums,
+  cutPacket,
+  joinPackets,
+  tcpPacket,
+  udpPacket,
+  VNET_BYTES,
+  withoutChecksum,
+} from "../../../support/tun_packets.ts";
 
-const VNET_BYTES = 12;
 const PSH_ACK = 0x18;
-
-/** Takes packets as the TUN would. */
-class Sink implements PacketSink {
-  readonly packets: { readonly header: Uint8Array; readonly bytes: Uint8Array }[] = [];
-  #pieces: [number, number][] = [];
-  takesUdpTrains = true;
-
-  constructor(readonly arena: Arena) {}
-
-  begin(): void {
-    this.#pieces = [];
-  }
-
-  add(offset: number, length: number): void {
-    this.#pieces.push([offset, length]);
-  }
-
-  write(): boolean {
-    const [header, ...rest] = this.#pieces.map(([at, length]) => this.arena.bytes.slice(at, at + length));
-    this.packets.push({ header: header!, bytes: Uint8Array.from(rest.flatMap((piece) => [...piece])) });
-    return true;
-  }
-}
-
-interface Segment {
-  readonly version?: 4 | 6;
-  readonly payload: Uint8Array;
-  readonly sequence?: number;
-  readonly flags?: number;
-  readonly port?: number;
-  readonly options?: Uint8Array;
-}
-
-/** An IP packet with TCP, checksums right. */
-function tcpPacket(
-  { version = 4, payload, sequence = 1000, flags = 0x10, port = 1, options = new Uint8Array(12) }: Segment,
-): Uint8Array {
-  const ipBytes = version === 4 ? 20 : 40;
-  const tcpBytes = 20 + options.length;
-  const bytes = new Uint8Array(ipBytes + tcpBytes + payload.length);
-  const view = new DataView(bytes.buffer);
-  if (version === 4) {
-    bytes.set([0x45, 0, 0, 0, 0x12, 0x34, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
-    view.setUint16(2, bytes.length);
-    view.setUint16(10, ~sumWords(view, 0, 20) & 0xffff);
-  } else {
-    bytes.set([
-      0x60,
-      0,
-      0,
-      0,
-      0,
-      0,
-      6,
-      64,
-      0xfd,
-      ...new Array(14).fill(0),
-      1,
-      0xfd,
-      ...new Array(14).fill(0),
-      2,
-    ]);
-    view.setUint16(4, bytes.length - 40);
-  }
-  view.setUint16(ipBytes, port);
-  view.setUint16(ipBytes + 2, 5201);
-  view.setUint32(ipBytes + 4, sequence);
-  view.setUint32(ipBytes + 8, 77);
-  bytes.set([(tcpBytes / 4) << 4, flags, 1, 0], ipBytes + 12);
-  bytes.set(options, ipBytes + 20);
-  bytes.set(payload, ipBytes + tcpBytes);
-  const length = tcpBytes + payload.length;
-  const pseudo = sumPseudoHeader(view, 0, { version, protocol: 6, length });
-  view.setUint16(ipBytes + 16, ~fold(pseudo + sumWords(view, ipBytes, length)) & 0xffff);
-  return bytes;
-}
-
-function assertChecksums(packet: Uint8Array): void {
-  const view = new DataView(packet.buffer, packet.byteOffset, packet.length);
-  const version = packet[0]! >>> 4;
-  const ipBytes = version === 4 ? 20 : 40;
-  if (version === 4) assertEquals(sumWords(view, 0, 20), 0xffff, "IPv4 header");
-  const length = packet.length - ipBytes;
-  const pseudo = sumPseudoHeader(view, 0, { version, protocol: 6, length });
-  assertEquals(fold(pseudo + sumWords(view, ipBytes, length)), 0xffff, "TCP");
-}
-
-/** Cuts a packet as the TUN hands it over. */
-function cut(arena: Arena, packet: Uint8Array, segmentBytes: number): Uint8Array[] {
-  const version = packet[0]! >>> 4;
-  const ipBytes = version === 4 ? 20 : 40;
-  arena.bytes.fill(0, TUN_IN, TUN_IN + VNET_BYTES);
-  arena.view.setUint8(TUN_IN, 1);
-  arena.view.setUint8(TUN_IN + 1, version === 4 ? 1 : 4);
-  arena.view.setUint16(TUN_IN + 4, segmentBytes, true);
-  arena.view.setUint16(TUN_IN + 6, ipBytes, true);
-  arena.view.setUint16(TUN_IN + 8, 16, true);
-  arena.bytes.set(packet, TUN_IN + VNET_BYTES);
-  const cutter = new TunPacket();
-  cutter.read(arena.view, TUN_IN, VNET_BYTES + packet.length);
-  return Array.from({ length: cutter.count }, (_, i) => {
-    cutter.copyPiece(i, INBOX, arena);
-    return arena.bytes.slice(INBOX, INBOX + cutter.pieceBytes(i));
-  });
-}
-
-function join(arena: Arena, packets: readonly Uint8Array[]): Sink["packets"] {
-  const sink = new Sink(arena);
-  const coalescer = new Coalescer(arena, sink);
-  let at = INBOX;
-  for (const packet of packets) {
-    arena.bytes.set(packet, at);
-    coalescer.add(at, packet.length);
-    at += packet.length + 5;
-  }
-  coalescer.flush();
-  return sink.packets;
-}
 
 Deno.test("sumWords() agrees with RFC 1071 §3 and with a sum byte by byte", () => {
   const view = (...bytes: number[]): DataView => new DataView(Uint8Array.from(bytes).buffer);
@@ -160,22 +50,17 @@ for (const version of [4, 6] as const) {
       for (let i = 0; i < 40; i++) {
         const packet = sample(random, version);
         const segmentBytes = 500 + random.below(900);
-        const pieces = cut(arena, packet, segmentBytes);
+        const pieces = cutPacket(arena, packet, segmentBytes);
         for (const [k, piece] of pieces.entries()) {
           assertChecksums(piece);
           const ipBytes = version === 4 ? 20 : 40;
           assertEquals((piece[ipBytes + 13]! & 8) !== 0, k === pieces.length - 1, "PSH on the last only");
         }
-        const [joined, ...more] = join(arena, pieces);
+        const [joined, ...more] = joinPackets(arena, pieces);
         assertEquals(more, []);
         // The checksum of TCP is left to whoever needs it; everything else is as it was.
-        const at = (version === 4 ? 20 : 40) + 16;
-        const want = packet.slice();
-        want.fill(0, at, at + 2);
-        const got = joined!.bytes.slice();
-        if (pieces.length > 1) got.fill(0, at, at + 2);
-        else want.set(packet.subarray(at, at + 2), at);
-        assertEquals(got, want);
+        if (pieces.length > 1) assertEquals(withoutChecksum(joined!.bytes), withoutChecksum(packet));
+        else assertEquals(joined!.bytes, packet);
         const header = new DataView(joined!.header.buffer);
         assertEquals(header.getUint8(1), pieces.length === 1 ? 0 : version === 4 ? 1 : 4);
         if (pieces.length > 1) assertEquals(header.getUint16(4, true), segmentBytes);
@@ -212,7 +97,7 @@ Deno.test("what does not continue a segment is not joined to it", async (t) => {
   for (const { name, second, want } of rows) {
     await t.step(name, () => {
       const arena = new Arena();
-      const packets = join(arena, [tcpPacket(first), second]);
+      const packets = joinPackets(arena, [tcpPacket(first), second]);
       assertEquals(packets.length, want);
       if (want === 2) {
         assertEquals(packets[1]!.bytes, second);
@@ -226,7 +111,7 @@ Deno.test("what does not continue a segment is not joined to it", async (t) => {
 Deno.test("a shorter segment, or PSH, ends a joined packet", () => {
   const long = new Uint8Array(100);
   const short = new Uint8Array(40);
-  const packets = join(new Arena(), [
+  const packets = joinPackets(new Arena(), [
     tcpPacket({ payload: long, sequence: 0 }),
     tcpPacket({ payload: short, sequence: 100 }),
     tcpPacket({ payload: short, sequence: 140 }),
@@ -242,6 +127,7 @@ seededTest("TunPacket.read() of arbitrary headers makes no piece outside of the 
   const packet = new TunPacket();
   for (let i = 0; i < 5_000; i++) {
     const bytes = random.bytes(12 + random.below(200));
+    bytes[0] = random.below(2);
     bytes[1] = random.pick([0, 1, 4, 5, 0x81]);
     arena.bytes.set(bytes, TUN_IN);
     packet.read(arena.view, TUN_IN, bytes.length);
@@ -254,4 +140,96 @@ seededTest("TunPacket.read() of arbitrary headers makes no piece outside of the 
     }
     if (packet.count > 0) assertEquals(total, bytes.length - 12 - packet.headerBytes);
   }
+});
+
+for (const version of [4, 6] as const) {
+  seededTest(
+    `IPv${version}: a train of UDP datagrams is cut into right ones, and joined it is the same`,
+    (random) => {
+      const arena = new Arena();
+      for (let i = 0; i < 40; i++) {
+        const segmentBytes = 200 + random.below(1_000);
+        const payload = random.bytes(1 + random.below(segmentBytes * 40));
+        const packet = udpPacket({ version, payload, port: random.below(65536) });
+        const pieces = cutPacket(arena, packet, segmentBytes);
+        pieces.forEach(assertChecksums);
+        assertEquals(pieces.flatMap((piece) => [...piece.subarray(packet.length - payload.length)]), [
+          ...payload,
+        ]);
+        const [joined, ...more] = joinPackets(arena, pieces);
+        assertEquals(more, []);
+        const header = new DataView(joined!.header.buffer);
+        assertEquals(header.getUint8(1), pieces.length === 1 ? 0 : 5);
+        if (pieces.length === 1) return assertEquals(joined!.bytes, packet);
+        assertEquals(withoutChecksum(joined!.bytes), withoutChecksum(packet));
+        assertEquals([header.getUint16(4, true), header.getUint16(8, true)], [segmentBytes, 6]);
+      }
+    },
+  );
+}
+
+Deno.test("what does not continue a train of UDP datagrams is not joined to it", async (t) => {
+  const payload = new Uint8Array(100).fill(1);
+  const change = (at: number, value: number): Uint8Array => {
+    const packet = udpPacket({ payload });
+    packet[at] = value;
+    return packet;
+  };
+  const withoutSum = withoutChecksum(udpPacket({ payload }));
+  const rows: { name: string; second: Uint8Array; want: number; trains?: boolean }[] = [
+    { name: "the next datagram is", second: udpPacket({ payload }), want: 1 },
+    { name: "another identification too", second: change(5, 0x35), want: 1 },
+    { name: "a shorter one too", second: udpPacket({ payload: new Uint8Array(1) }), want: 1 },
+    { name: "a longer one", second: udpPacket({ payload: new Uint8Array(101) }), want: 2 },
+    { name: "another port", second: udpPacket({ payload, port: 2 }), want: 2 },
+    { name: "another time to live", second: change(8, 63), want: 2 },
+    { name: "another traffic class", second: change(1, 1), want: 2 },
+    { name: 'without "do not fragment"', second: change(6, 0), want: 2 },
+    { name: "a fragment", second: change(6, 0x20), want: 2 },
+    { name: "another source", second: change(15, 9), want: 2 },
+    { name: "TCP", second: tcpPacket({ payload }), want: 2 },
+    { name: "the other family", second: udpPacket({ payload, version: 6 }), want: 2 },
+    { name: "no payload", second: udpPacket({ payload: new Uint8Array(0) }), want: 2 },
+    { name: "no checksum", second: withoutSum, want: 2 },
+    { name: "a length that is not the packet's", second: change(25, 107), want: 2 },
+    { name: "a kernel that takes no trains", second: udpPacket({ payload }), want: 2, trains: false },
+  ];
+  for (const { name, second, want, trains = true } of rows) {
+    await t.step(name, () => {
+      const packets = joinPackets(new Arena(), [udpPacket({ payload }), second], { takesUdpTrains: trains });
+      assertEquals(packets.length, want);
+      if (want === 1) return;
+      assertEquals(packets.map(({ bytes }) => bytes), [udpPacket({ payload }), second]);
+      for (const { header } of packets) assertEquals(header, new Uint8Array(VNET_BYTES));
+    });
+  }
+});
+
+Deno.test("a train has at most 64 datagrams and 64 KiB, and ends with a shorter one", () => {
+  const lengths = (payloads: readonly number[]): number[] =>
+    joinPackets(new Arena(), payloads.map((length) => udpPacket({ payload: new Uint8Array(length) })))
+      .map(({ bytes }) => bytes.length - 28);
+  assertEquals(lengths(new Array(100).fill(50)), [64 * 50, 36 * 50]);
+  assertEquals(lengths(new Array(48).fill(1_400)), [46 * 1_400, 2 * 1_400]);
+  assertEquals(lengths([50, 50, 20, 50, 50]), [120, 100]);
+});
+
+Deno.test("a packet that stays whole gets the checksum it lacks, with and without WebAssembly", () => {
+  const payload = Uint8Array.from({ length: 333 }, (_, i) => i * 31);
+  for (const arena of [new Arena(), new Arena(openPlain(800_000))]) {
+    for (
+      const packet of [tcpPacket({ payload }), udpPacket({ payload, version: 6 }), udpPacket({ payload })]
+    ) {
+      assertEquals(cutPacket(arena, packet, 0), [packet]);
+    }
+  }
+});
+
+Deno.test("UDP whose sum is zero says so by its other zero", () => {
+  const plain = udpPacket({ payload: new Uint8Array(2) });
+  const view = new DataView(plain.buffer);
+  // The payload takes up what the checksum was: the sum of all words is then all ones without it.
+  const packet = udpPacket({ payload: Uint8Array.of(view.getUint8(26), view.getUint8(27)) });
+  assertEquals(new DataView(packet.buffer).getUint16(26), 0xffff);
+  assertEquals(cutPacket(new Arena(), packet, 0), [packet]);
 });
