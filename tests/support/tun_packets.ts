@@ -1,6 +1,6 @@
 /** IP packets as a TUN with `IFF_VNET_HDR` gives and takes them: made, cut, joined and checked. */
 import { assertEquals } from "@std/assert";
-import { Arena, INBOX, TUN_IN } from "../../core/transport/wireguard/arena.ts";
+import { type Arena, INBOX, TUN_IN } from "../../core/transport/wireguard/arena.ts";
 import { fold, sumPseudoHeader, sumWords } from "../../core/transport/wireguard/checksum.ts";
 import { Coalescer, type PacketSink } from "../../core/transport/wireguard/coalescer.ts";
 import { TunPacket } from "../../core/transport/wireguard/tun_packet.ts";
