@@ -1,10 +1,14 @@
 /**
- * Which library encrypts packets: the first of libcrypto, `node:crypto` and noble that passes a self-test with a
- * known answer and a forgery.
+ * Which library encrypts packets: the first of libgcrypt, libcrypto, `node:crypto` and noble that passes a
+ * self-test with a known answer, comparisons with noble, and forgeries.
+ *
+ * libgcrypt comes first for what it costs on x86-64, against OpenSSL 3.0: a third less to decrypt 1,420 bytes,
+ * half as much for small packets. See docs/wireguard-performance.md.
  */
 
 import { Libcrypto, type LibcryptoKey } from "../../../ffi/libcrypto.ts";
 import { LibcryptoX25519 } from "../../../ffi/libcrypto_x25519.ts";
+import { Libgcrypt, type LibgcryptKey } from "../../../ffi/libgcrypt.ts";
 import type { PinnedBuffer } from "../../../ffi/memory.ts";
 import type {
   AeadKey,
@@ -36,6 +40,7 @@ const NOBLE_HANDSHAKES_PER_SECOND = 100, LIBCRYPTO_HANDSHAKES_PER_SECOND = 500;
 
 /** Candidates, the fastest first; each may throw when its library is not there. */
 const CANDIDATES: readonly (() => PacketProvider)[] = [
+  libgcryptProvider,
   libcryptoProvider,
   () => withSubarrays(nodeProvider()),
   () => withSubarrays(nobleProvider()),
@@ -96,6 +101,35 @@ function agrees(handshake: HandshakeCrypto): boolean {
     handshake.x25519(a!, new Uint8Array(32)) === undefined;
 }
 
+/** libgcrypt for packets; handshakes as of libcrypto. @throws {LibraryError} If it is not there. */
+export function libgcryptProvider(): PacketProvider {
+  const library = Libgcrypt.open();
+  return {
+    name: "libgcrypt",
+    ...libcryptoHandshake(),
+    packet: library,
+    cipherOf: (arena) => new LibgcryptArena(library, arena.address),
+  };
+}
+
+class LibgcryptArena implements ArenaCipher {
+  readonly #library: Libgcrypt;
+  readonly #base: number;
+
+  constructor(library: Libgcrypt, base: number) {
+    this.#library = library;
+    this.#base = base;
+  }
+
+  seal(key: AeadKey, high: number, low: number, offset: number, length: number): void {
+    this.#library.sealAt(key as LibgcryptKey, high, low, this.#base + offset, length);
+  }
+
+  open(key: AeadKey, high: number, low: number, offset: number, length: number): boolean {
+    return this.#library.openAt(key as LibgcryptKey, high, low, this.#base + offset, length);
+  }
+}
+
 class LibcryptoArena implements ArenaCipher {
   readonly #library: Libcrypto;
   readonly #base: number;
@@ -134,22 +168,49 @@ const TAG_OF_NOTHING = [
   ...[0x3a, 0xe5, 0xd3, 0xf2, 0xa3, 0x76, 0xd3, 0x17],
   ...[0xea, 0xea, 0x5a, 0xef, 0x02, 0x15, 0xba, 0x54],
 ];
-/** A length that is no multiple of a block of the cipher. */
-const SELF_TEST_BYTES = 1421;
+/** Lengths around blocks of the cipher and of whole packets, and counters that differ in both halves. */
+const SAMPLES = [
+  { bytes: 1, high: 0, low: 1 },
+  { bytes: 64, high: 0, low: 2 },
+  { bytes: 1421, high: 1, low: 2 },
+  { bytes: 1420, high: 0x0102_0304, low: 0xf506_0708 },
+];
 
 function passesSelfTest(packet: PacketCrypto): boolean {
-  const key = packet.importKey(Uint8Array.from({ length: 32 }, (_, i) => 0x80 + i));
+  const key = Uint8Array.from({ length: 32 }, (_, i) => 0x80 + i);
+  const own = packet.importKey(key);
   try {
     const nothing = new Uint8Array(16);
-    packet.seal(key, 0, 0, nothing);
+    packet.seal(own, 0, 0, nothing);
     if (!nothing.every((byte, i) => byte === TAG_OF_NOTHING[i])) return false;
-    const text = new Uint8Array(SELF_TEST_BYTES + 16).fill(0x5a, 0, SELF_TEST_BYTES);
-    packet.seal(key, 1, 2, text);
-    const forged = Uint8Array.from(text);
-    forged[SELF_TEST_BYTES - 1]! ^= 1;
-    return !packet.open(key, 1, 2, forged) && packet.open(key, 1, 2, text) &&
-      text.subarray(0, SELF_TEST_BYTES).every((byte) => byte === 0x5a);
+    return SAMPLES.every(({ bytes, high, low }) => {
+      const text = new Uint8Array(bytes + 16).fill(0x5a, 0, bytes);
+      const want = nobleSealed(key, { text, high, low });
+      packet.seal(own, high, low, text);
+      if (!text.every((byte, i) => byte === want[i])) return false;
+      const forgeries = [0, bytes - 1, bytes, bytes + 15].map((at) => withBitFlipped(text, at));
+      if (forgeries.some((forged) => packet.open(own, high, low, forged))) return false;
+      return packet.open(own, high, low, text) && text.subarray(0, bytes).every((byte) => byte === 0x5a);
+    });
   } finally {
-    packet.releaseKey(key);
+    packet.releaseKey(own);
   }
+}
+
+function nobleSealed(
+  key: Uint8Array,
+  { text, high, low }: { readonly text: Uint8Array; readonly high: number; readonly low: number },
+): Uint8Array {
+  const { packet } = nobleProvider();
+  const handle = packet.importKey(key);
+  const sealed = Uint8Array.from(text);
+  packet.seal(handle, high, low, sealed);
+  packet.releaseKey(handle);
+  return sealed;
+}
+
+function withBitFlipped(bytes: Uint8Array, at: number): Uint8Array {
+  const copy = Uint8Array.from(bytes);
+  copy[at]! ^= 1;
+  return copy;
 }

@@ -4,20 +4,25 @@ import { lazyLibrary } from "../../../../ffi/library.ts";
 import {
   choosePacketProvider,
   libcryptoProvider,
+  libgcryptProvider,
   type PacketProvider,
   withSubarrays,
 } from "../../../../core/transport/wireguard/crypto.ts";
 import { nodeProvider } from "../../../../core/transport/wireguard/node_provider.ts";
+import type { PacketCrypto } from "../../../../core/wireguard/crypto_provider.ts";
 import { nobleProvider } from "../../../../core/wireguard/noble_provider.ts";
 import { PinnedBuffer } from "../../../../ffi/memory.ts";
+import { seededTest } from "../../../support/seeded_random.ts";
 import { cryptoProviderContract } from "../../../contract/crypto_provider_contract.ts";
 
 cryptoProviderContract(nodeProvider);
-if (hasLibcrypto()) cryptoProviderContract(libcryptoProvider);
+/** Libraries that this system has. */
+const native = [libcryptoProvider, libgcryptProvider].filter(isThere);
+for (const provider of native) cryptoProviderContract(provider);
 
-function hasLibcrypto(): boolean {
+function isThere(provider: () => PacketProvider): boolean {
   try {
-    libcryptoProvider();
+    provider();
     return true;
   } catch (error) {
     if (error instanceof LibraryError) return false;
@@ -55,7 +60,7 @@ Deno.test("the cipher on an arena is that on arrays, for every provider", () => 
   const arena = new PinnedBuffer(4096);
   const bytes = Uint8Array.from({ length: 1420 + 16 }, (_, i) => i);
   const providers = [withSubarrays(nobleProvider()), withSubarrays(nodeProvider())];
-  if (hasLibcrypto()) providers.push(libcryptoProvider());
+  providers.push(...native.map((provider) => provider()));
   const sealed = providers.map((provider) => {
     const key = provider.packet.importKey(new Uint8Array(32).fill(9));
     arena.bytes.set(bytes, 100);
@@ -71,3 +76,58 @@ Deno.test("the cipher on an arena is that on arrays, for every provider", () => 
   });
   for (const one of sealed) assertEquals(one, sealed[0]);
 });
+
+Deno.test("choosePacketProvider() takes none that ignores the counter or accepts a forgery", () => {
+  const { packet } = nobleProvider();
+  const like = (name: string, changes: Partial<PacketCrypto>): () => PacketProvider => () =>
+    withSubarrays({
+      ...nobleProvider(),
+      name,
+      packet: {
+        importKey: (key) => packet.importKey(key),
+        releaseKey: (key) => packet.releaseKey(key),
+        seal: (key, high, low, text) => packet.seal(key, high, low, text),
+        open: (key, high, low, text) => packet.open(key, high, low, text),
+        ...changes,
+      },
+    });
+  const deaf = like("deaf", {
+    seal: (key, _high, _low, text) => packet.seal(key, 0, 0, text),
+    open: (key, _high, _low, text) => packet.open(key, 0, 0, text),
+  });
+  const trusting = like("trusting", {
+    open: (key, high, low, text) => packet.open(key, high, low, text) || text.length > 1_000,
+  });
+  const good = like("good", {});
+  assertEquals(choosePacketProvider([deaf, trusting, good]).name, "good");
+});
+
+seededTest(
+  "libraries agree on packets of any length and counter, and refuse them cut short or changed",
+  (random) => {
+    const providers = [withSubarrays(nobleProvider()), ...native.map((provider) => provider())];
+    const bytes = random.bytes(32);
+    const keys = providers.map(({ packet }) => packet.importKey(bytes));
+    for (let i = 0; i < 200; i++) {
+      const [high, low] = [random.u32(), random.u32()];
+      const text = new Uint8Array(random.below(1_600) + 16);
+      text.set(random.bytes(text.length - 16));
+      const sealed = providers.map(({ packet }, k) => {
+        const copy = text.slice();
+        packet.seal(keys[k]!, high, low, copy);
+        return copy;
+      });
+      for (const [k, { name, packet }] of providers.entries()) {
+        assertEquals(sealed[k], sealed[0], `${name}, ${text.length} bytes`);
+        const changed = sealed[0]!.slice();
+        changed[random.below(changed.length)]! ^= 1 << random.below(8);
+        const short = sealed[0]!.slice(0, random.below(text.length));
+        for (const bad of [changed, short]) assertEquals(packet.open(keys[k]!, high, low, bad), false, name);
+        const opened = sealed[0]!.slice();
+        assertEquals(packet.open(keys[k]!, high, low, opened), true, name);
+        assertEquals(opened.subarray(0, -16), text.subarray(0, -16), name);
+      }
+    }
+    for (const [k, { packet }] of providers.entries()) packet.releaseKey(keys[k]!);
+  },
+);
