@@ -11,7 +11,7 @@ export interface Frame {
 }
 
 /** Kinds of code. */
-export type Origin = "root" | "kernel" | "libcrypto" | "javascript" | "wasm" | "runtime" | "libc" | "other";
+export type Origin = "root" | "kernel" | "cipher" | "javascript" | "wasm" | "runtime" | "libc" | "other";
 
 interface Place {
   readonly name: string;
@@ -63,7 +63,7 @@ function toPlace(line: string): Place | undefined {
 
 function originOf(library: string): Origin {
   if (library.startsWith("[kernel")) return "kernel";
-  if (library.includes("libcrypto")) return "libcrypto";
+  if (/libcrypto|libgcrypt/.test(library)) return "cipher";
   if (library.includes("libc.so")) return "libc";
   return library.includes("deno") ? "runtime" : "other";
 }
@@ -93,7 +93,7 @@ const CHARACTER_WIDTH = 6.4;
 const COLORS: Readonly<Record<Origin, string>> = {
   root: "#d9d9d9",
   kernel: "#f4a582",
-  libcrypto: "#d6604d",
+  cipher: "#d6604d",
   javascript: "#92c5de",
   wasm: "#4393c3",
   runtime: "#c2a5cf",
@@ -163,7 +163,7 @@ function box(
 }
 
 function legend(): string[] {
-  const shown: Origin[] = ["libcrypto", "kernel", "javascript", "wasm", "runtime", "libc"];
+  const shown: Origin[] = ["cipher", "kernel", "javascript", "wasm", "runtime", "libc"];
   return shown.map((origin, i) => {
     const x = MARGIN + i * 110;
     return `<rect x="${x}" y="${ROW + 8}" width="10" height="10" fill="${COLORS[origin]}"/>` +
