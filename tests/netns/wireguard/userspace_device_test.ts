@@ -125,7 +125,9 @@ async function throughput(address: string, ...options: string[]): Promise<number
   const stdout = await HERE.must(["iperf3", "-c", address, "-t", "1", "-J", ...options], {
     timeoutMs: 20_000,
   });
-  return JSON.parse(stdout).end.sum_received.bits_per_second / 8;
+  const { sum_received: received } = JSON.parse(stdout).end;
+  assert(received !== undefined, `iperf3: ${stdout.slice(-1_000)}`);
+  return received.bits_per_second / 8;
 }
 
 for (const family of [0, 1] as const) {
