@@ -1,16 +1,17 @@
 /**
  * `deno task setup`: brings what the test rigs need and this machine lacks.
  *
- * As root it installs Debian packages, saying which. Kernel image and npm tools go into the cache directory
- * and need no root. Idempotent; under a tenth of a second when all is there. Whatever cannot be had is listed
+ * As root it installs Debian packages, saying which, and builds the Windows rig's Wine in the cache
+ * directory. Kernel image and npm tools go there too and need no root. Idempotent; under a tenth of a second when all is there. Whatever cannot be had is listed
  * with the reason, and the tests that need it skip with the same reason.
  */
 import { cacheDir } from "./support/cache_dir.ts";
 import { fetchKernelImage, findKernelImage } from "./support/kernel_image.ts";
-import { DENO_2_4_2, DENORT_2_4_2, fetchNpmTool, findNpmTool, type NpmTool } from "./support/npm_tools.ts";
+import { DENO_2_4_2, DENO_WINDOWS, DENORT_2_4_2, fetchNpmTool, findNpmTool, type NpmTool } from "./support/npm_tools.ts";
 import { findProgram, installPackages, missingPackages } from "./support/packages.ts";
 import { print } from "./support/process.ts";
 import { RIG_PARTS, type RigPart } from "./support/rig_part.ts";
+import { buildWineRoot, findWineRoot } from "./support/wine_root.ts";
 
 /**
  * Brings the named parts.
@@ -22,11 +23,14 @@ export async function setUp(parts: readonly RigPart[] = RIG_PARTS): Promise<stri
   const lacks: string[] = [];
   if (parts.includes("packages")) lacks.push(...await installMissingPackages());
   if (Deno.build.os !== "linux" || Deno.build.arch !== "x86_64") {
-    return [...lacks, "kernel and compile rigs: need an x86-64 Linux host"];
+    return [...lacks, "kernel, compile and Windows rigs: need an x86-64 Linux host"];
   }
   if (parts.includes("kernel")) lacks.push(...await bringKernelImage(cache));
   if (parts.includes("npm")) {
     for (const tool of [DENO_2_4_2, DENORT_2_4_2]) lacks.push(...await bringNpmTool(cache, tool));
+  }
+  if (parts.includes("windows")) {
+    lacks.push(...await bringNpmTool(cache, DENO_WINDOWS), ...await bringWineRoot(cache));
   }
   return lacks;
 }
@@ -54,7 +58,17 @@ async function bringKernelImage(cache: string): Promise<string[]> {
 async function bringNpmTool(cache: string, tool: NpmTool): Promise<string[]> {
   if (findNpmTool(cache, tool) !== undefined) return [];
   const problem = await fetchNpmTool(cache, tool);
-  return problem === undefined ? [] : [`${tool.name}@${tool.version} (the compile rig): ${problem}`];
+  return problem === undefined ? [] : [`${tool.name}@${tool.version} (${toolUse(tool)}): ${problem}`];
+}
+
+function toolUse(tool: NpmTool): string {
+  return tool === DENO_WINDOWS ? "the Windows rig" : "the compile rig";
+}
+
+async function bringWineRoot(cache: string): Promise<string[]> {
+  if (findWineRoot(cache) !== undefined) return [];
+  const problem = Deno.uid() === 0 ? await buildWineRoot(cache) : "needs root to build";
+  return problem === undefined ? [] : [`Debian with Wine (the Windows rig): ${problem}`];
 }
 
 if (import.meta.main) {

@@ -2,7 +2,8 @@
  * npm packages that serve as tools, in directories of their own in the cache:
  * - Deno 2.4.2, the oldest that the sources pass `deno check` on, and the one that made the base below;
  * - a `denort` of Deno 2.4.2 for `deno compile`, where Deno's download server cannot be reached: the
- *   executable in `@vltpkg/cli-linux-x64` was made by `deno compile`, and one such can be the base of another.
+ *   executable in `@vltpkg/cli-linux-x64` was made by `deno compile`, and one such can be the base of another;
+ * - the real `deno.exe`, for the Windows rig.
  */
 import { join } from "@std/path";
 import { lastLines } from "./packages.ts";
@@ -14,6 +15,8 @@ export interface NpmTool {
   readonly version: string;
   /** Relative to the package's `node_modules` parent. */
   readonly file: string;
+  /** Its package says that it is for another system than this one. */
+  readonly foreign?: true;
 }
 
 /** Deno 2.4.2 as npm has it. */
@@ -28,6 +31,14 @@ export const DENORT_2_4_2: NpmTool = {
   name: "@vltpkg/cli-linux-x64",
   version: "0.0.0-18",
   file: "node_modules/@vltpkg/cli-linux-x64/vlt",
+};
+
+/** The newest `deno.exe` that npm has; it may be a patch release behind the Deno that runs the other tests. */
+export const DENO_WINDOWS: NpmTool = {
+  name: "@deno/win32-x64",
+  version: "2.9.5",
+  file: "node_modules/@deno/win32-x64/deno.exe",
+  foreign: true,
 };
 
 /** Path of the tool's file if it has been fetched, else undefined. */
@@ -48,8 +59,9 @@ export async function fetchNpmTool(cache: string, tool: NpmTool): Promise<string
   await Deno.mkdir(join(cache, "npm"), { recursive: true });
   const temp = await Deno.makeTempDir({ dir: join(cache, "npm"), prefix: "new-" });
   try {
+    const force = tool.foreign === true ? ["--force"] : [];
     const result = await capture(
-      ["npm", "install", "--prefix", temp, "--ignore-scripts", "--no-audit", "--no-fund", spec],
+      ["npm", "install", "--prefix", temp, "--ignore-scripts", "--no-audit", "--no-fund", ...force, spec],
       { cwd: temp },
     );
     if (result.code !== 0) return `npm install ${spec} failed: ${lastLines(result)}`;

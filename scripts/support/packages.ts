@@ -41,6 +41,17 @@ export const PACKAGES: readonly DebianPackage[] = [
   { name: "wireguard-go", probe: "wireguard-go", use: "a peer of another make" },
   { name: "iperf3", probe: "iperf3", use: "flows across restarts" },
   { name: "netavark", probe: "/usr/lib/podman/netavark", use: "comparison" },
+  { name: "mmdebstrap", probe: "mmdebstrap", use: "the Windows rig's Wine" },
+  {
+    name: "debian-archive-keyring",
+    probe: "/usr/share/keyrings/debian-archive-keyring.gpg",
+    use: "the Windows rig's Wine",
+  },
+  {
+    name: "gcc-mingw-w64-x86-64-win32",
+    probe: "x86_64-w64-mingw32-gcc",
+    use: "fakes of Windows libraries",
+  },
   { name: "containernetworking-plugins", probe: "/usr/lib/cni/bridge", use: "comparison" },
 ];
 
@@ -67,11 +78,17 @@ export function missingPackages(): DebianPackage[] {
 export async function aptGet(args: readonly string[], cwd: string): Promise<string | undefined> {
   const first = await quietly(["apt-get", ...APT_OPTIONS, ...args], cwd);
   if (first.code === 0) return undefined;
-  print("setup: apt-get update");
-  const update = await quietly(["apt-get", ...APT_OPTIONS, "update"], cwd);
-  if (update.code !== 0) return `apt-get update failed: ${lastLines(update)}`;
+  const problem = await aptUpdate();
+  if (problem !== undefined) return problem;
   const second = await quietly(["apt-get", ...APT_OPTIONS, ...args], cwd);
   return second.code === 0 ? undefined : `apt-get ${args[0]} failed: ${lastLines(second)}`;
+}
+
+/** Fetches apt's lists anew. @returns What is wrong, or undefined. */
+export async function aptUpdate(): Promise<string | undefined> {
+  print("setup: apt-get update");
+  const update = await quietly(["apt-get", ...APT_OPTIONS, "update"], "/");
+  return update.code === 0 ? undefined : `apt-get update failed: ${lastLines(update)}`;
 }
 
 /** Installs packages without their recommendations; needs root. @returns What is wrong, or undefined. */
