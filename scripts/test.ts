@@ -1,13 +1,14 @@
 /**
  * `deno task test`: runs every test suite that this machine can and sums up.
  *
- * Usage: `deno task test [--only unit,netns,compile,kernel] [--filter text] [--no-setup]`.
+ * Usage: `deno task test [--only unit,netns,compile,kernel,windows] [--filter text] [--no-setup]`.
  * The last line is `N passed, N failed`, with `, N skipped` when something could not run; the skips stand
  * before it with their reasons. Exit code 1 on a failure, when no test ran, and, with `CI=true`, on any skip.
  */
 import { join } from "@std/path";
 import { parseArgs } from "@std/cli";
 import { runInGuest } from "../tests/support/kernel_rig.ts";
+import { testInWine } from "../tests/support/wine_rig.ts";
 import { WORKERS } from "./compile.ts";
 import { setUp } from "./setup.ts";
 import { cacheDir } from "./support/cache_dir.ts";
@@ -99,7 +100,7 @@ function compiledEntries(): string[] {
 }
 
 async function runSuite(one: Suite, temp: string, plan: Plan): Promise<Summary> {
-  const files = [...one.files, ...one.guestFiles];
+  const files = [...one.files, ...one.guestFiles, ...one.wineFiles];
   if (files.length === 0) return EMPTY_SUMMARY;
   print(`\n--- ${one.name}: ${files.length} files`);
   const unmet = await one.unmet();
@@ -108,7 +109,11 @@ async function runSuite(one: Suite, temp: string, plan: Plan): Promise<Summary> 
     const skips = files.map((file) => ({ what: `${one.name}: ${file}`, reason: unmet }));
     return { ...EMPTY_SUMMARY, skips };
   }
-  return total([await runFiles(one, temp, plan), await runGuestFiles(one, plan)]);
+  return total([
+    await runFiles(one, temp, plan),
+    await runGuestFiles(one, plan),
+    await runWineFiles(one, plan),
+  ]);
 }
 
 async function runFiles(one: Suite, temp: string, plan: Plan): Promise<Summary> {
@@ -133,6 +138,19 @@ async function runGuestFiles(one: Suite, plan: Plan): Promise<Summary> {
     code: guest.code ?? 1,
     timedOut: guest.timedOut,
     cases: guest.cases,
+    filtered: isFiltered(plan),
+  });
+}
+
+/** One `deno.exe` runs all its files. */
+async function runWineFiles(one: Suite, plan: Plan): Promise<Summary> {
+  if (one.wineFiles.length === 0) return EMPTY_SUMMARY;
+  const run = await testInWine(one.wineFiles, { ...plan.options, timeoutMs: one.timeoutMs, show: true });
+  return summarise({
+    suite: `${one.name} (deno.exe)`,
+    code: run.code ?? 1,
+    timedOut: run.timedOut,
+    cases: run.cases,
     filtered: isFiltered(plan),
   });
 }

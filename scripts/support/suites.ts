@@ -1,5 +1,6 @@
 /** The test suites: which files belong to each, what each needs, and how it is started. */
 import { guestUnmet } from "../../tests/support/kernel_rig.ts";
+import { wineUnmet } from "../../tests/support/wine_rig.ts";
 import { cacheDir } from "./cache_dir.ts";
 import { DENO_2_4_2, DENORT_2_4_2, findNpmTool } from "./npm_tools.ts";
 import { capture } from "./process.ts";
@@ -13,6 +14,8 @@ export interface Suite {
   readonly files: readonly string[];
   /** Test files that run inside the guest of the kernel rig. */
   readonly guestFiles: readonly string[];
+  /** Test files that run in `deno.exe` under Wine. */
+  readonly wineFiles: readonly string[];
   /** What set-up has to bring first. */
   readonly parts: readonly RigPart[];
   /** Longest run before the suite is killed. */
@@ -24,7 +27,7 @@ export interface Suite {
 }
 
 /** Names of the suites, in the order they run. */
-export const SUITE_NAMES = ["unit", "netns", "compile", "kernel"] as const;
+export const SUITE_NAMES = ["unit", "netns", "compile", "kernel", "windows"] as const;
 
 /** Name of a suite. */
 export type SuiteName = typeof SUITE_NAMES[number];
@@ -33,10 +36,14 @@ const FOLDERS: Readonly<Record<Exclude<SuiteName, "unit">, readonly string[]>> =
   netns: ["tests/netns/", "tests/e2e/"],
   compile: ["tests/compile/"],
   kernel: ["tests/kernel/"],
+  windows: ["tests/windows/", "tests/wine/"],
 };
 
 /** Test files that run inside the virtual machine of the kernel rig. */
 export const GUEST_FOLDER = "tests/kernel/guest/";
+
+/** Test files that run in `deno.exe`. */
+export const WINE_FOLDER = "tests/windows/";
 
 const MINUTE = 60_000;
 
@@ -73,8 +80,9 @@ export function suite(name: SuiteName): Suite {
   const plain = (argv: readonly string[]): readonly string[] => argv;
   const met = (): Promise<undefined> => Promise.resolve(undefined);
   const all = sourceFiles("tests").filter((path) => path.endsWith("_test.ts") && suiteOf(path) === name);
-  const files = all.filter((path) => !path.startsWith(GUEST_FOLDER));
-  const base = { name, files, guestFiles: [], parts: [], wrap: plain, unmet: met, timeoutMs: 10 * MINUTE };
+  const files = all.filter((path) => !path.startsWith(GUEST_FOLDER) && !path.startsWith(WINE_FOLDER));
+  const elsewhere = { guestFiles: [], wineFiles: [] };
+  const base = { name, files, ...elsewhere, parts: [], wrap: plain, unmet: met, timeoutMs: 10 * MINUTE };
   switch (name) {
     case "unit":
       return base;
@@ -95,12 +103,19 @@ export function suite(name: SuiteName): Suite {
         parts: ["packages", "kernel"],
         unmet: () => Promise.resolve(guestUnmet()),
       };
+    case "windows":
+      return {
+        ...base,
+        wineFiles: all.filter((path) => path.startsWith(WINE_FOLDER)),
+        parts: ["packages", "windows"],
+        unmet: () => Promise.resolve(wineUnmet()),
+      };
   }
 }
 
 /** Which suite a test file belongs to. */
 export function suiteOf(path: string): SuiteName {
-  for (const name of ["netns", "compile", "kernel"] as const) {
+  for (const name of ["netns", "compile", "kernel", "windows"] as const) {
     if (FOLDERS[name].some((folder) => path.startsWith(folder))) return name;
   }
   return "unit";

@@ -7,10 +7,11 @@
  */
 import { join } from "@std/path";
 import { cacheDir } from "../../scripts/support/cache_dir.ts";
+import { denoDir } from "../../scripts/support/deno_dir.ts";
+import { readExitCode } from "../../scripts/support/exit_code_file.ts";
 import type { TestCase } from "../../scripts/support/junit.ts";
 import { findKernelImage, type KernelImage } from "../../scripts/support/kernel_image.ts";
 import { findProgram } from "../../scripts/support/packages.ts";
-import { capture, denoArgv } from "../../scripts/support/process.ts";
 import { REPO } from "../../scripts/support/repo.ts";
 import { readReport } from "../../scripts/support/report_file.ts";
 import { testArgv } from "../../scripts/support/deno_test.ts";
@@ -100,7 +101,7 @@ async function boot(argv: readonly string[], share: string, options: GuestOption
     const initrd = join(work, "initramfs.cpio");
     await buildInitramfs(image, staging, initrd);
     const { log, timedOut } = await runQemu(qemuArgs(image, initrd, share), options);
-    return { code: await exitCode(share), timedOut, log };
+    return { code: await readExitCode(join(share, "exit-code")), timedOut, log };
   } finally {
     await Deno.remove(work, { recursive: true });
   }
@@ -180,20 +181,4 @@ async function commandScript(
 /** Quotes a word for sh. */
 function quote(word: string): string {
   return `'${word.replaceAll("'", `'\\''`)}'`;
-}
-
-async function denoDir(): Promise<string> {
-  const { code, stdout, stderr } = await capture(denoArgv("info", "--json"));
-  if (code !== 0) throw new Error(`deno info: ${stderr.trim()}`);
-  return (JSON.parse(stdout) as { denoDir: string }).denoDir;
-}
-
-async function exitCode(share: string): Promise<number | undefined> {
-  try {
-    const text = (await Deno.readTextFile(join(share, "exit-code"))).trim();
-    return /^\d+$/.test(text) ? Number(text) : undefined;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
 }
