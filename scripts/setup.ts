@@ -7,7 +7,14 @@
  */
 import { cacheDir } from "./support/cache_dir.ts";
 import { fetchKernelImage, findKernelImage } from "./support/kernel_image.ts";
-import { DENO_2_4_2, DENO_WINDOWS, DENORT_2_4_2, fetchNpmTool, findNpmTool, type NpmTool } from "./support/npm_tools.ts";
+import {
+  DENO_2_4_2,
+  DENO_WINDOWS,
+  DENORT_2_4_2,
+  fetchNpmTool,
+  findNpmTool,
+  type NpmTool,
+} from "./support/npm_tools.ts";
 import { findProgram, installPackages, missingPackages } from "./support/packages.ts";
 import { print } from "./support/process.ts";
 import { RIG_PARTS, type RigPart } from "./support/rig_part.ts";

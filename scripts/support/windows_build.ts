@@ -15,20 +15,28 @@ export const COMPILER = "x86_64-w64-mingw32-gcc";
 const SOURCES = "tests/windows";
 const FLAGS = [
   ...["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Wshadow", "-Werror"],
-  ...["-D_WIN32_WINNT=0x0A00", "-DUNICODE", "-D_UNICODE"],
+  ...["-D_WIN32_WINNT=0x0A00", "-DUNICODE", "-D_UNICODE", "-D__USE_MINGW_ANSI_STDIO=1"],
   ...["-static-libgcc", "-Wl,--no-insert-timestamp"],
 ];
 
-/** One program or library: its sources relative to `tests/windows`, and what it links with. */
+/** One program or library. */
 interface Target {
   readonly output: string;
+  /** Files and folders below `tests/windows`; of a folder, all C files in it. */
   readonly sources: readonly string[];
+  /** Libraries it links with, and other flags of its own. */
   readonly flags: readonly string[];
 }
 
 const TARGETS: readonly Target[] = [
   { output: "launch.exe", sources: ["launch.c"], flags: ["-municode"] },
+  fake("computenetwork", "-lole32", "-luuid"),
 ];
+
+/** A fake library: the code that all share, and a folder of its own. */
+function fake(name: string, ...flags: string[]): Target {
+  return { output: `${name}.dll`, sources: ["fakes/common", `fakes/${name}`], flags: ["-shared", ...flags] };
+}
 
 /**
  * Builds everything that is not in the cache.
@@ -56,7 +64,7 @@ export async function buildForWindows(cache: string): Promise<string> {
 }
 
 async function compile(compiler: string, target: Target, directory: string): Promise<void> {
-  const sources = target.sources.map((name) => join(REPO, SOURCES, name));
+  const sources = target.sources.flatMap((name) => cFiles(join(REPO, SOURCES, name), /\.c$/));
   const argv = [compiler, ...FLAGS, "-o", join(directory, target.output), ...sources, ...target.flags];
   const result = await capture(argv, { cwd: REPO });
   if (result.code !== 0) throw new Error(`${target.output}: ${result.stderr || lastLines(result)}`);
@@ -65,16 +73,18 @@ async function compile(compiler: string, target: Target, directory: string): Pro
 /** Sixteen digits that stand for all C sources, the way they are built and the compiler. */
 async function fingerprint(compiler: string): Promise<string> {
   const parts = [JSON.stringify({ FLAGS, TARGETS }), (await capture([compiler, "--version"])).stdout];
-  for (const path of cFiles(join(REPO, SOURCES)).sort()) parts.push(path, await Deno.readTextFile(path));
+  for (const path of cFiles(join(REPO, SOURCES), /\.[ch]$/)) parts.push(path, await Deno.readTextFile(path));
   const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(parts.join("\0")));
   return [...new Uint8Array(hash, 0, 8)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-function cFiles(directory: string): string[] {
-  return [...Deno.readDirSync(directory)].flatMap((entry) => {
-    const path = join(directory, entry.name);
-    if (entry.isDirectory) return cFiles(path);
-    return /\.[ch]$/.test(entry.name) ? [path] : [];
+/** The file itself, or the matching ones below a directory, sorted. */
+function cFiles(path: string, pattern: RegExp): string[] {
+  if (Deno.statSync(path).isFile) return [path];
+  const entries = [...Deno.readDirSync(path)].sort((a, b) => a.name < b.name ? -1 : 1);
+  return entries.flatMap((entry) => {
+    if (!entry.isDirectory && !pattern.test(entry.name)) return [];
+    return cFiles(join(path, entry.name), pattern);
   });
 }
 

@@ -84,7 +84,9 @@ export function wineUnmet(): string | undefined {
   if (Deno.uid() !== 0) return "needs root, to make namespaces";
   if (findProgram(COMPILER) === undefined) return `needs ${COMPILER}; deno task setup installs it`;
   const cache = cacheDir();
-  if (findNpmTool(cache, DENO_WINDOWS) === undefined) return "needs npm's deno.exe; deno task setup fetches it";
+  if (findNpmTool(cache, DENO_WINDOWS) === undefined) {
+    return "needs npm's deno.exe; deno task setup fetches it";
+  }
   return findWineRoot(cache) ? undefined : "needs Debian with Wine in the cache; deno task setup builds it";
 }
 
