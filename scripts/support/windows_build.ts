@@ -31,6 +31,7 @@ interface Target {
 const TARGETS: readonly Target[] = [
   { output: "launch.exe", sources: ["launch.c"], flags: ["-municode"] },
   fake("computenetwork", "-lole32", "-luuid"),
+  fake("wintun"),
 ];
 
 /** A fake library: the code that all share, and a folder of its own. */
