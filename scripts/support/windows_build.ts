@@ -32,6 +32,7 @@ const TARGETS: readonly Target[] = [
   { output: "launch.exe", sources: ["launch.c"], flags: ["-municode"] },
   fake("computenetwork", "-lole32", "-luuid"),
   fake("wintun"),
+  fake("iphlpapi_fake"),
 ];
 
 /** A fake library: the code that all share, and a folder of its own. */
