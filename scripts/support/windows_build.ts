@@ -33,9 +33,11 @@ const TARGETS: readonly Target[] = [
   fake("computenetwork", "-lole32", "-luuid"),
   fake("wintun"),
   fake("iphlpapi_fake"),
+  fake("scm_fake"),
+  fake("pipe_fake", "-ladvapi32"),
 ];
 
-/** A fake library: the code that all share, and a folder of its own. */
+/** A fake library: the code that all share, and a folder of its own; a `.def` file in it names the exports. */
 function fake(name: string, ...flags: string[]): Target {
   return { output: `${name}.dll`, sources: ["fakes/common", `fakes/${name}`], flags: ["-shared", ...flags] };
 }
@@ -66,7 +68,7 @@ export async function buildForWindows(cache: string): Promise<string> {
 }
 
 async function compile(compiler: string, target: Target, directory: string): Promise<void> {
-  const sources = target.sources.flatMap((name) => cFiles(join(REPO, SOURCES, name), /\.c$/));
+  const sources = target.sources.flatMap((name) => cFiles(join(REPO, SOURCES, name), /\.(c|def)$/));
   const argv = [compiler, ...FLAGS, "-o", join(directory, target.output), ...sources, ...target.flags];
   const result = await capture(argv, { cwd: REPO });
   if (result.code !== 0) throw new Error(`${target.output}: ${result.stderr || lastLines(result)}`);
@@ -75,7 +77,9 @@ async function compile(compiler: string, target: Target, directory: string): Pro
 /** Sixteen digits that stand for all C sources, the way they are built and the compiler. */
 async function fingerprint(compiler: string): Promise<string> {
   const parts = [JSON.stringify({ FLAGS, TARGETS }), (await capture([compiler, "--version"])).stdout];
-  for (const path of cFiles(join(REPO, SOURCES), /\.[ch]$/)) parts.push(path, await Deno.readTextFile(path));
+  for (const path of cFiles(join(REPO, SOURCES), /\.(c|h|def)$/)) {
+    parts.push(path, await Deno.readTextFile(path));
+  }
   const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(parts.join("\0")));
   return [...new Uint8Array(hash, 0, 8)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
