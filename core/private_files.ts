@@ -16,6 +16,12 @@ export interface PrivateFileSystem {
   syncDirectory(path: string): Promise<void>;
 }
 
+/**
+ * Pauses before a rename is tried again. On Windows whoever has the target open without sharing it for deletion, such
+ * as a virus scanner, keeps it from being replaced for that moment.
+ */
+const RENAME_RETRIES_MS = [5, 10, 20, 50, 100, 200];
+
 /** The file system of this host. */
 export const HOST_FILES: PrivateFileSystem = {
   async readTextFile(path: string): Promise<string | undefined> {
@@ -41,15 +47,33 @@ export const HOST_FILES: PrivateFileSystem = {
   },
 
   async rename(from: string, to: string): Promise<void> {
+    for (const delayMs of RENAME_RETRIES_MS) {
+      try {
+        return await Deno.rename(from, to);
+      } catch (error) {
+        if (!isHeld(error)) throw error;
+        await new Promise((resolve) => setTimeout(resolve, delayMs));
+      }
+    }
     await Deno.rename(from, to);
   },
 
   async syncDirectory(path: string): Promise<void> {
-    // Windows does not open directories as files; its file system journals the rename.
+    // Windows does not open directories as files, or does not let them be synced; its file system journals the
+    // rename.
     using directory = await Deno.open(path, { read: true }).catch(() => undefined);
-    await directory?.sync();
+    await directory?.sync().catch(ignorePermission);
   },
 };
+
+/** Whether a file was refused as one is that is open elsewhere: access denied (5) or sharing violation (32). */
+function isHeld(error: unknown): boolean {
+  return error instanceof Deno.errors.PermissionDenied || (error as { code?: unknown }).code === "EBUSY";
+}
+
+function ignorePermission(error: unknown): void {
+  if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
+}
 
 function ignoreNotFound(error: unknown): void {
   if (!(error instanceof Deno.errors.NotFound)) throw error;

@@ -1,5 +1,6 @@
 /** Stand-in for `jsr:@std/path`: delegates to `node:path`, published signatures of the functions we use. */
 import * as path from "node:path";
+import { fileURLToPath } from "node:url";
 
 /** Joins path segments and normalises the result. */
 export function join(...paths: string[]): string {
@@ -30,5 +31,5 @@ export function isAbsolute(p: string): boolean {
 export function fromFileUrl(url: string | URL): string {
   const u = new URL(url);
   if (u.protocol !== "file:") throw new TypeError(`URL must be a file URL: received "${u.protocol}"`);
-  return decodeURIComponent(u.pathname);
+  return fileURLToPath(u);
 }

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertExists, assertRejects } from "@std/assert";
 import { join } from "@std/path";
 import { DataDirBusyError, LOCK_FILE, lockDataDir } from "../../core/data_dir.ts";
+import { unixTest, WINDOWS } from "../support/unix_test.ts";
 
 async function withTempDir(run: (dir: string) => Promise<void>): Promise<void> {
   const dir = await Deno.makeTempDir({ prefix: "zt-data-" });
@@ -16,12 +17,13 @@ Deno.test("lockDataDir() makes a missing directory with mode 0700 and names its 
     const path = join(dir, "a", "b");
     using lock = await lockDataDir(path, { create: true });
     assertExists(lock);
-    assertEquals((await Deno.stat(path)).mode! & 0o777, 0o700);
     assertEquals(await Deno.readTextFile(join(path, LOCK_FILE)), `${Deno.pid}\n`);
+    if (WINDOWS) return;
+    assertEquals((await Deno.stat(path)).mode! & 0o777, 0o700);
     assertEquals((await Deno.stat(join(path, LOCK_FILE))).mode! & 0o777, 0o600);
   }));
 
-Deno.test("lockDataDir() leaves the mode of an existing directory alone", () =>
+unixTest("lockDataDir() leaves the mode of an existing directory alone", () =>
   withTempDir(async (dir) => {
     await Deno.chmod(dir, 0o755);
     using lock = await lockDataDir(dir, { create: true });
@@ -63,7 +65,8 @@ Deno.test("lockDataDir() takes the file that is there, not one that was removed 
     using old = await lockDataDir(dir, { create: true });
     assertExists(old);
     await Deno.remove(join(dir, LOCK_FILE));
-    using fresh = await lockDataDir(dir, { create: true });
-    assertExists(fresh);
+    // On Windows a file that is open keeps its name, so nobody can take the directory from its holder.
+    using fresh = WINDOWS ? undefined : await lockDataDir(dir, { create: true });
+    if (!WINDOWS) assertExists(fresh);
     await assertRejects(() => lockDataDir(dir, { create: true }), DataDirBusyError);
   }));

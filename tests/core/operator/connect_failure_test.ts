@@ -4,6 +4,7 @@ import {
   readSocketFacts,
   type SocketFacts,
 } from "../../../core/operator/connect_failure.ts";
+import { unixTest } from "../../support/unix_test.ts";
 
 const PATH = "/run/x/zlayer-overlayd.sock";
 const NAMES = {
@@ -68,7 +69,7 @@ Deno.test("explainConnectFailure() tells what happened, where, and what to do", 
   }
 });
 
-Deno.test("readSocketFacts() finds the owner and another endpoint", async () => {
+unixTest("readSocketFacts() finds the owner and another endpoint", async () => {
   const dir = await Deno.makeTempDir({ prefix: "zt-facts-" });
   try {
     using _first = Deno.listen({ transport: "unix", path: `${dir}/a.sock` });

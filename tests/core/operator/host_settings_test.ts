@@ -3,11 +3,12 @@ import { join } from "@std/path";
 import { PreconditionError } from "../../../core/errors.ts";
 import { readHostSettings } from "../../../core/operator/host_settings.ts";
 import { openStateStore } from "../../../core/state/state_store.ts";
+import { WINDOWS } from "../../support/unix_test.ts";
 
 Deno.test("readHostSettings() reads what the store wrote, also while it is open, and changes nothing", async () => {
   const dir = await Deno.makeTempDir({ prefix: "zt-settings-" });
   try {
-    const path = join(dir, "50% #1?.db");
+    const path = join(dir, WINDOWS ? "50% #1.db" : "50% #1?.db");
     assertEquals(await readHostSettings(path), {});
     assertEquals([...Deno.readDirSync(dir)], []);
     const store = openStateStore(path);
