@@ -42,8 +42,13 @@ const FOLDERS: Readonly<Record<Exclude<SuiteName, "unit">, readonly string[]>> =
 /** Test files that run inside the virtual machine of the kernel rig. */
 export const GUEST_FOLDER = "tests/kernel/guest/";
 
-/** Test files that run in `deno.exe`. */
+/** Test files that run in `deno.exe` only. */
 export const WINE_FOLDER = "tests/windows/";
+
+/** Unit tests that run in `deno.exe` too: everything of `core/` that is not Linux's own. */
+export function isPortable(path: string): boolean {
+  return path.startsWith("tests/core/") && !path.startsWith("tests/core/backend/linux/");
+}
 
 const MINUTE = 60_000;
 
@@ -106,7 +111,10 @@ export function suite(name: SuiteName): Suite {
     case "windows":
       return {
         ...base,
-        wineFiles: all.filter((path) => path.startsWith(WINE_FOLDER)),
+        wineFiles: [
+          ...all.filter((path) => path.startsWith(WINE_FOLDER)),
+          ...sourceFiles("tests").filter((path) => path.endsWith("_test.ts") && isPortable(path)),
+        ],
         parts: ["packages", "windows"],
         unmet: () => Promise.resolve(wineUnmet()),
       };

@@ -107,5 +107,5 @@ function skipOf(suite: string, test: TestCase): Skip {
 }
 
 function plainPath(file: string): string {
-  return file.replaceAll("\\", "/").replace(/^\.\//, "");
+  return file.replace(/^\.\//, "");
 }

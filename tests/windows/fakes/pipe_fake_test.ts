@@ -25,8 +25,13 @@ const DUPLEX = 3 | 0x40000000;
 const INVALID_HANDLE = 0xffffffffffffffffn;
 
 /** Makes one instance; the error is 0 when there is a pipe. */
-function pipes(library: Deno.DynamicLibrary<typeof SYMBOLS>, name: string) {
-  return (openMode: number, options: { pipeMode?: number; security?: Uint8Array<ArrayBuffer> } = {}) => {
+type CreatePipe = (
+  openMode: number,
+  options?: { pipeMode?: number; security?: Uint8Array<ArrayBuffer> },
+) => { pipe: Deno.PointerValue; error: number };
+
+function pipes(library: Deno.DynamicLibrary<typeof SYMBOLS>, name: string): CreatePipe {
+  return (openMode, options = {}) => {
     const pipe = library.symbols.CreateNamedPipeW(
       ...[wide(name), openMode, options.pipeMode ?? 8, 255] as const,
       ...[65536, 65536, 0, options.security ?? null] as const,

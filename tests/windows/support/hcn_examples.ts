@@ -3,9 +3,11 @@
 /** What every document says. */
 export const V2 = { SchemaVersion: { Major: 2, Minor: 0 } } as const;
 
-/** Ids that stand out in a log. */
+/** Id of the network; all ids here stand out in a log. */
 export const NETWORK_ID = "aabbccdd-eeff-0011-2233-445566778899";
+/** Id of the endpoint. */
 export const ENDPOINT_ID = "e0000000-0000-4000-8000-000000000001";
+/** Id of the namespace. */
 export const NAMESPACE_ID = "c0000000-0000-4000-8000-000000000001";
 /** HNS's own. */
 export const DEFAULT_NAMESPACE_ID = "910f7d92-ba2d-4c3f-98ae-7c0ac590d2dc";

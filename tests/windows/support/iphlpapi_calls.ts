@@ -24,8 +24,9 @@ const SYMBOLS = {
   ConvertInterfaceAliasToLuid: { parameters: ["buffer", "buffer"], result: "u32" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-/** Windows' number of a family. */
+/** Windows' number of IPv4. */
 export const AF_INET = 2;
+/** Windows' number of IPv6. */
 export const AF_INET6 = 23;
 
 /** The fake library's functions. */
@@ -43,16 +44,19 @@ export class Row {
     this.view = new DataView(this.bytes.buffer);
   }
 
+  /** One byte. */
   u8(at: number, value: number): this {
     this.view.setUint8(at, value);
     return this;
   }
 
+  /** Little endian. */
   u32(at: number, value: number): this {
     this.view.setUint32(at, value, true);
     return this;
   }
 
+  /** Little endian. */
   u64(at: number, value: bigint): this {
     this.view.setBigUint64(at, value, true);
     return this;
