@@ -209,7 +209,7 @@ markerTest("kill -9 between the write and the rename leaves the old marker [daem
       "run",
       "-A",
       "--cached-only",
-      "--no-lock",
+      "--frozen",
       fromFileUrl(new URL("../support/marker_killed.ts", import.meta.url)),
       path,
     ],

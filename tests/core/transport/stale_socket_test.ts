@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { join } from "@std/path";
 import { findStaleControlSockets, isStaleSocket } from "../../../core/transport/stale_socket.ts";
+import { unixTest } from "../../support/unix_test.ts";
 
 /** What a killed process leaves. */
 async function leaveSocket(path: string): Promise<void> {
@@ -9,10 +10,9 @@ async function leaveSocket(path: string): Promise<void> {
   listener.close();
 }
 
-Deno.test({
-  name: "findStaleControlSockets() finds sockets of our devices that nobody listens on, and nothing else",
-  ignore: Deno.build.os === "windows",
-  async fn(): Promise<void> {
+unixTest(
+  "findStaleControlSockets() finds sockets of our devices that nobody listens on, and nothing else",
+  async () => {
     const dir = await Deno.makeTempDir({ prefix: "zt" });
     try {
       for (const name of ["zl-gone-g.sock", "zl-b.sock", "wg0.sock"]) await leaveSocket(join(dir, name));
@@ -27,4 +27,4 @@ Deno.test({
     }
     assertEquals(await findStaleControlSockets(join(dir, "none")), []);
   },
-});
+);
