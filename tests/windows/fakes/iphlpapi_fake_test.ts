@@ -155,6 +155,8 @@ iphlpapiTest("names and numbers", (calls) => {
   const luid = BigUint64Array.of(OTHER);
   const index = new Uint32Array(1);
   assertEquals([calls.ConvertInterfaceLuidToIndex(luid, index), index[0]], [0, 11]);
+  const guid = new BigUint64Array(2);
+  assertEquals([calls.ConvertInterfaceLuidToGuid(luid, guid), guid[1]], [0, OTHER]);
   const alias = new Uint16Array(64);
   assertEquals(calls.ConvertInterfaceLuidToAlias(luid, alias, 64n), 0);
   assertEquals(String.fromCharCode(...alias.subarray(0, alias.indexOf(0))), "vEthernet (zlayer)");

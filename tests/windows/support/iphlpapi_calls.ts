@@ -20,6 +20,7 @@ const SYMBOLS = {
   GetIpInterfaceEntry: ROW,
   SetIpInterfaceEntry: ROW,
   ConvertInterfaceLuidToIndex: { parameters: ["buffer", "buffer"], result: "u32" },
+  ConvertInterfaceLuidToGuid: { parameters: ["buffer", "buffer"], result: "u32" },
   ConvertInterfaceLuidToAlias: { parameters: ["buffer", "buffer", "usize"], result: "u32" },
   ConvertInterfaceAliasToLuid: { parameters: ["buffer", "buffer"], result: "u32" },
 } as const satisfies Deno.ForeignLibraryInterface;

@@ -214,6 +214,19 @@ EXPORT NETIO_STATUS WINAPI ConvertInterfaceLuidToAlias(const NET_LUID *luid, PWS
     return !found ? ERROR_FILE_NOT_FOUND : size > 0 ? NO_ERROR : ERROR_NOT_ENOUGH_MEMORY;
 }
 
+/* An interface's GUID is its LUID, spread out. */
+EXPORT NETIO_STATUS WINAPI ConvertInterfaceLuidToGuid(const NET_LUID *luid, GUID *guid)
+{
+    fake_start();
+    if (!is_readable(luid, sizeof *luid) || !is_writable(guid, sizeof *guid)) return ERROR_INVALID_PARAMETER;
+    fake_lock();
+    const struct nic *found = interface_of(luid->Value, 0);
+    memset(guid, 0, sizeof *guid);
+    if (found) memcpy(guid->Data4, &found->luid, sizeof found->luid);
+    fake_unlock();
+    return found ? NO_ERROR : ERROR_FILE_NOT_FOUND;
+}
+
 EXPORT NETIO_STATUS WINAPI ConvertInterfaceAliasToLuid(const WCHAR *alias, PNET_LUID luid)
 {
     fake_start();
