@@ -84,6 +84,13 @@ export class UnsupportedError extends OverlayError {
   }
 }
 
+/** A service that the work depends on does not answer; it is tried again later. */
+export class UnavailableError extends OverlayError {
+  constructor(message: string, options: { cause?: unknown } = {}) {
+    super("unavailable", message, options);
+  }
+}
+
 /** The request ran into its deadline; its work is finished or undone in the background. */
 export class DeadlineError extends OverlayError {
   constructor(message: string) {

@@ -63,3 +63,37 @@ function describeExtendedAck(ack: ExtendedAck): string {
 
 /** The kernel answered something that the protocol does not allow, or lost what it had to say. */
 export class NetlinkProtocolError extends FfiError {}
+
+/** What a function of the Host Compute Network service answered. */
+export class HcnError extends FfiError {
+  /** Text of the error record's `Error`; empty when there was none. */
+  readonly detail: string;
+
+  /**
+   * @param op What was being done, and to what.
+   * @param fn Name of the function.
+   * @param hresult Unsigned.
+   * @param answer `text`: the code and its name; `record`: the error record as it came, JSON or empty.
+   */
+  constructor(
+    op: string,
+    readonly fn: string,
+    readonly hresult: number,
+    answer: { readonly text: string; readonly record: string },
+  ) {
+    const detail = recordDetail(answer.record);
+    super(op, `${op}: ${fn}: ${answer.text}${detail === "" ? "" : `: ${detail}`}`);
+    this.detail = detail;
+  }
+}
+
+/** `{"Success":false,"Error":"text","ErrorCode":n}`; what is not that is shown as it is. */
+function recordDetail(record: string): string {
+  try {
+    const parsed: unknown = JSON.parse(record);
+    const text = (parsed as { Error?: unknown } | null)?.Error;
+    return typeof text === "string" ? text : record;
+  } catch {
+    return record;
+  }
+}

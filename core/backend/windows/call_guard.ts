@@ -1,0 +1,220 @@
+/**
+ * Deadlines and a circuit breaker before the Host Networking Service.
+ *
+ * A call that is not back in time has failed for whoever made it, though it may still go on: the thread that
+ * makes it cannot be stopped. From then on new calls fail at once with the reason, until a late call comes back
+ * or a probe, on a fresh channel, is answered. Whatever a late call then brings is given back: its handle is
+ * closed, and an endpoint or namespace that nobody waits for any more is deleted.
+ */
+
+import type { HcnCall, HcnReply } from "../../../ffi/computenetwork.ts";
+import { succeeded } from "../../../ffi/windows/hresult.ts";
+import type { Clock } from "../../clock.ts";
+import { DeadlineError, describeError, UnavailableError, UnsupportedError } from "../../errors.ts";
+import type { Log } from "../../log.ts";
+import type { HcnChannel } from "./channel.ts";
+import { queryDocument } from "./documents.ts";
+
+/** A call that takes longer hangs: creating a network with its switch takes seconds. */
+const CALL_DEADLINE_MS = 15_000;
+const PROBE_DEADLINE_MS = 5_000;
+/** Pause before a probe, doubled after each that fails. */
+const FIRST_PROBE_MS = 1_000;
+const LAST_PROBE_MS = 60_000;
+/** Each hanging call holds a thread, so with so many of them no probe is sent any more; one has to come back. */
+const MAX_STUCK = 16;
+/** Cheap, and changes nothing. */
+const PROBE: HcnCall = { fn: "HcnEnumerateNetworks", text: JSON.stringify(queryDocument()) };
+
+/** What a guard is made of. */
+export interface CallGuardOptions {
+  /** Opens a channel; called again when one has calls that hang. */
+  readonly open: () => HcnChannel;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** A channel, and how many calls it has to answer. */
+interface Lane {
+  readonly channel: HcnChannel;
+  pending: number;
+  retired: boolean;
+}
+
+/** A call that nobody waits for any more. */
+interface StuckCall {
+  readonly call: HcnCall;
+  readonly sinceMs: number;
+}
+
+/** Limits of one call. */
+export interface CallLimits {
+  /** Monotonic time after which the caller does not wait, however young the call. */
+  readonly giveUpAtMs?: number;
+}
+
+/** See the module. */
+export class CallGuard {
+  readonly #options: CallGuardOptions;
+  readonly #lanes = new Set<Lane>();
+  readonly #stuck = new Set<StuckCall>();
+  readonly #listeners = new Set<() => void>();
+  #lane: Lane | undefined;
+  /** Set while new calls are refused. */
+  #trouble: { readonly fn: string; readonly sinceMs: number } | undefined;
+  #cancelProbe = (): void => {};
+  #closed = false;
+
+  constructor(options: CallGuardOptions) {
+    this.#options = options;
+  }
+
+  /** Why calls fail at once; `undefined` while they do not. */
+  get trouble(): string | undefined {
+    if (this.#trouble === undefined) return undefined;
+    const seconds = Math.round((this.#options.clock.monotonicMs() - this.#trouble.sinceMs) / 1000);
+    return `the Host Networking Service does not answer: ${this.#trouble.fn} has not come back for ${seconds} s; ` +
+      "calls are refused until it does (restart the service hns if it stays so)";
+  }
+
+  /** Calls back each time the service answers again. */
+  onRecovered(listener: () => void): void {
+    this.#listeners.add(listener);
+  }
+
+  /**
+   * Makes a call.
+   *
+   * @throws {UnavailableError} If it did not come back in time, or none is made now.
+   * @throws {DeadlineError} If the caller's own time was up first.
+   */
+  async call(call: HcnCall, limits: CallLimits = {}): Promise<HcnReply> {
+    const trouble = this.trouble;
+    if (trouble !== undefined) throw new UnavailableError(trouble);
+    return await this.#run(call, { ...limits, deadlineMs: CALL_DEADLINE_MS });
+  }
+
+  /** Ends all channels; calls under way are rejected. */
+  close(): void {
+    this.#closed = true;
+    this.#cancelProbe();
+    for (const lane of this.#lanes) lane.channel.close();
+    this.#lanes.clear();
+    this.#lane = undefined;
+  }
+
+  #run(call: HcnCall, { giveUpAtMs, deadlineMs }: CallLimits & { deadlineMs: number }): Promise<HcnReply> {
+    if (this.#closed) return Promise.reject(new UnavailableError("the HCN backend is closed"));
+    const { clock } = this.#options;
+    const lane = this.#openLane();
+    const sinceMs = clock.monotonicMs();
+    const stuck: StuckCall = { call, sinceMs };
+    const { promise, resolve, reject } = Promise.withResolvers<HcnReply>();
+    let isAwaited = true;
+    const abandon = (error: Error): void => {
+      isAwaited = false;
+      reject(error);
+    };
+    const cancelDeadline = clock.after(deadlineMs, () => {
+      this.#stuck.add(stuck);
+      this.#trip(stuck, lane);
+      abandon(new UnavailableError(this.trouble ?? `${call.fn} does not come back`));
+    });
+    const cancelGiveUp = giveUpAtMs === undefined ? (): void => {} : clock.after(
+      giveUpAtMs - sinceMs,
+      () => isAwaited && abandon(new DeadlineError(`no time is left for ${call.fn}`)),
+    );
+    const finish = (): void => {
+      cancelDeadline();
+      cancelGiveUp();
+      if (this.#stuck.delete(stuck)) this.#recover();
+      this.#leave(lane);
+    };
+    lane.channel.call(call).then((reply) => {
+      finish();
+      if (isAwaited) resolve(reply);
+      else void this.#giveBack(call, reply);
+    }, (error) => {
+      finish();
+      // A channel that broke is replaced at the next call; one that found no service will find none again.
+      if (!(error instanceof UnsupportedError)) this.#retire(lane);
+      reject(error);
+    });
+    return promise;
+  }
+
+  /** A late success made something that whoever asked for it has undone already, or thinks was never made. */
+  async #giveBack(call: HcnCall, reply: HcnReply): Promise<void> {
+    if (!succeeded(reply.hresult) || !reply.handle) return;
+    const kind = /^Hcn(?:Create|Open)(.*)$/.exec(call.fn)![1]!;
+    const follow: HcnCall[] = [{ fn: `HcnClose${kind}` as HcnCall["fn"], handle: reply.handle }];
+    // A network is found by its name when it is next wanted.
+    if (call.fn === "HcnCreateEndpoint" || call.fn === "HcnCreateNamespace") {
+      follow.push({ fn: `HcnDelete${kind}` as HcnCall["fn"], id: call.id! });
+    }
+    for (const one of follow) {
+      await this.#run(one, { deadlineMs: CALL_DEADLINE_MS }).catch((err) =>
+        this.#options.log.warn("cannot give back what a late HCN call brought", { call: one.fn, err })
+      );
+    }
+  }
+
+  #openLane(): Lane {
+    if (this.#lane === undefined) {
+      this.#lane = { channel: this.#options.open(), pending: 0, retired: false };
+      this.#lanes.add(this.#lane);
+    }
+    this.#lane.pending++;
+    return this.#lane;
+  }
+
+  #leave(lane: Lane): void {
+    lane.pending--;
+    this.#closeIfIdle(lane);
+  }
+
+  /** No new calls on this channel. It is closed when it has brought back what it owes. */
+  #retire(lane: Lane): void {
+    lane.retired = true;
+    if (this.#lane === lane) this.#lane = undefined;
+    this.#closeIfIdle(lane);
+  }
+
+  #closeIfIdle(lane: Lane): void {
+    if (!lane.retired || lane.pending > 0 || !this.#lanes.delete(lane)) return;
+    lane.channel.close();
+  }
+
+  #trip({ call, sinceMs }: StuckCall, lane: Lane): void {
+    this.#retire(lane);
+    if (this.#trouble !== undefined) return;
+    this.#trouble = { fn: call.fn, sinceMs };
+    this.#options.log.error("the Host Networking Service does not answer; calls are refused", { call: call.fn });
+    this.#probeAfter(FIRST_PROBE_MS);
+  }
+
+  #recover(): void {
+    if (this.#trouble === undefined) return;
+    this.#trouble = undefined;
+    this.#cancelProbe();
+    this.#options.log.info("the Host Networking Service answers again");
+    for (const listener of this.#listeners) listener();
+  }
+
+  #probeAfter(delayMs: number): void {
+    if (this.#closed || this.#trouble === undefined) return;
+    this.#cancelProbe = this.#options.clock.after(delayMs, () => void this.#probe(delayMs));
+  }
+
+  async #probe(delayMs: number): Promise<void> {
+    try {
+      if (this.#stuck.size < MAX_STUCK) {
+        await this.#run(PROBE, { deadlineMs: PROBE_DEADLINE_MS });
+        return this.#recover();
+      }
+    } catch (error) {
+      this.#options.log.debug("the Host Networking Service still does not answer", { err: describeError(error) });
+    }
+    this.#probeAfter(Math.min(2 * delayMs, LAST_PROBE_MS));
+  }
+}

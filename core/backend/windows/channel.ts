@@ -1,0 +1,131 @@
+/**
+ * The way to the Host Compute Network service: a call goes in, its reply comes back. On a node it leads through a
+ * worker, since a call that hangs occupies one of the few threads of its isolate's pool, which the main isolate
+ * needs for files and names.
+ */
+
+import { callHcn, type ComputeNetworkPaths } from "../../../ffi/computenetwork.ts";
+import type { HcnCall, HcnLibrary, HcnReply } from "../../../ffi/computenetwork.ts";
+import { LibraryError } from "../../../ffi/errors.ts";
+import { OverlayError, UnavailableError, UnsupportedError } from "../../errors.ts";
+
+/** Makes calls; any number of them at once. */
+export interface HcnChannel {
+  /**
+   * @returns The reply, whatever its HRESULT.
+   * @throws {UnsupportedError} Where there is no such service.
+   * @throws {UnavailableError} If the channel is closed or broken.
+   */
+  call(call: HcnCall): Promise<HcnReply>;
+  /** Ends it. Calls under way are rejected, and what they bring is lost. */
+  close(): void;
+}
+
+/** What the worker is sent: first where the libraries are, then calls. */
+export type ChannelRequest =
+  | { readonly kind: "open"; readonly paths: ComputeNetworkPaths }
+  | { readonly kind: "call"; readonly id: number; readonly call: HcnCall };
+
+/** What it answers to a call. */
+export type ChannelReply =
+  | { readonly id: number; readonly ok: true; readonly reply: HcnReply }
+  | { readonly id: number; readonly ok: false; readonly message: string; readonly isMissing: boolean };
+
+/** A channel in this isolate. */
+export function libraryChannel(library: HcnLibrary): HcnChannel {
+  return {
+    async call(call): Promise<HcnReply> {
+      try {
+        return await callHcn(library, call);
+      } catch (error) {
+        throw error instanceof LibraryError ? noService(error.message) : error;
+      }
+    },
+    close(): void {},
+  };
+}
+
+/** The part of a worker's global scope that is used. */
+export interface ChannelScope {
+  onmessage: ((event: MessageEvent<ChannelRequest>) => void) | null;
+  postMessage(reply: ChannelReply): void;
+}
+
+/** Serves a worker's side: each call runs by itself, and is answered when it returns. */
+export function serveChannel(
+  scope: ChannelScope,
+  openLibrary: (paths: ComputeNetworkPaths) => HcnLibrary,
+): void {
+  let library: HcnLibrary | undefined;
+  const serve = async (id: number, call: HcnCall): Promise<void> => {
+    try {
+      scope.postMessage({ id, ok: true, reply: await callHcn(library!, call) });
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      scope.postMessage({ id, ok: false, message, isMissing: error instanceof LibraryError });
+    }
+  };
+  scope.onmessage = ({ data }) => {
+    if (data.kind === "open") library = openLibrary(data.paths);
+    else void serve(data.id, data.call);
+  };
+}
+
+interface Waiting {
+  readonly resolve: (reply: HcnReply) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** A channel through a worker of its own. */
+export class WorkerChannel implements HcnChannel {
+  readonly #worker: Worker;
+  readonly #waiting = new Map<number, Waiting>();
+  #lastId = 0;
+  #failure: Error | undefined;
+
+  /** @param url Module of the worker, where it is not this program's own. */
+  constructor(paths: ComputeNetworkPaths, url: URL = new URL("./worker.ts", import.meta.url)) {
+    this.#worker = new Worker(url.href, { type: "module" });
+    this.#worker.onmessage = ({ data }: MessageEvent<ChannelReply>) => this.#settle(data);
+    this.#worker.onerror = (event) => {
+      event.preventDefault();
+      this.#fail(new UnavailableError(`the worker of the Host Networking Service failed: ${event.message}`));
+    };
+    this.#worker.postMessage({ kind: "open", paths } satisfies ChannelRequest);
+  }
+
+  call(call: HcnCall): Promise<HcnReply> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const id = ++this.#lastId;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      this.#worker.postMessage({ kind: "call", id, call } satisfies ChannelRequest);
+    });
+  }
+
+  close(): void {
+    this.#fail(new UnavailableError("the channel to the Host Networking Service is closed"));
+  }
+
+  #settle(reply: ChannelReply): void {
+    const waiting = this.#waiting.get(reply.id);
+    this.#waiting.delete(reply.id);
+    if (reply.ok) waiting?.resolve(reply.reply);
+    else waiting?.reject(reply.isMissing ? noService(reply.message) : new OverlayError("internal", reply.message));
+  }
+
+  #fail(failure: Error): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = failure;
+    for (const { reject } of this.#waiting.values()) reject(failure);
+    this.#waiting.clear();
+    // Returns at once, even while a thread of its pool is stuck in a call.
+    this.#worker.terminate();
+  }
+}
+
+function noService(why: string): UnsupportedError {
+  return new UnsupportedError(
+    `this Windows has no Host Networking Service (${why}): enable the feature Containers or Hyper-V`,
+  );
+}
