@@ -105,6 +105,16 @@ export class TeardownError extends OverlayError {
   }
 }
 
+/**
+ * Something failed, and so did undoing what it had done: some of it may still be there. Code and message are those
+ * of what failed first.
+ */
+export class IncompleteUndoError extends OverlayError {
+  constructor(cause: unknown, readonly errors: readonly unknown[]) {
+    super(cause instanceof OverlayError ? cause.code : "internal", describeError(cause), { cause });
+  }
+}
+
 /** The text of any thrown value that may be shown to a caller: the message, never the stack. */
 export function describeError(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

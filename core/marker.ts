@@ -54,7 +54,7 @@ export const EMPTY_MARKER: Marker = { version: VERSION, networks: [] };
 const optional = <T extends z.ZodType>(type: T): z.ZodType<z.output<T> | undefined> =>
   type.nullish().transform((value) => value ?? undefined);
 
-const ENTRY = z.object({
+const ENTRY = z.looseObject({
   owner: z.string(),
   kind: z.string(),
   name: z.string(),
@@ -66,7 +66,7 @@ const ENTRY = z.object({
   interface: optional(z.string()),
 });
 
-const MARKER = z.object({
+const MARKER = z.looseObject({
   version: z.int().min(0).default(VERSION),
   networks: z.array(ENTRY).default([]),
 });
@@ -77,7 +77,7 @@ export function serviceOwner(service: string): string {
 }
 
 /**
- * Reads the file's text. Unknown keys are ignored, `null` reads as unset.
+ * Reads the file's text. Unknown keys are kept for the next writing, `null` reads as unset.
  *
  * @throws {InvalidConfigError} If it is no marker; the message holds no value of the file.
  */
@@ -85,20 +85,19 @@ export function decodeMarker(text: string): Marker {
   return decodeJson(text, MARKER, "network marker");
 }
 
-/** The file's text: two spaces of indent, keys in fixed order, unset ones left out, no final newline. */
+/**
+ * The file's text: two spaces of indent, keys in fixed order, unset ones left out, keys of others behind ours, no
+ * final newline.
+ */
 export function encodeMarker(marker: Marker): string {
-  const networks = marker.networks.map((entry) => ({
-    owner: entry.owner,
-    kind: entry.kind,
-    name: entry.name,
-    id: entry.id,
-    subnet: entry.subnet,
-    wg_port: entry.wg_port,
-    wg_private_key: entry.wg_private_key,
-    wg_public_key: entry.wg_public_key,
-    interface: entry.interface,
-  }));
-  return JSON.stringify({ version: marker.version, networks }, null, 2);
+  const networks = marker.networks.map((entry) => {
+    const { owner, kind, name, id, subnet, wg_port, wg_private_key, wg_public_key, ...rest } = entry;
+    const { interface: device, ...others } = rest;
+    const keys = { owner, kind, name, id, subnet, wg_port, wg_private_key, wg_public_key, interface: device };
+    return { ...keys, ...others };
+  });
+  const { version, networks: _, ...others } = marker;
+  return JSON.stringify({ version, networks, ...others }, null, 2);
 }
 
 /** Replaces the first entry of the same owner where it stands, else appends. */
@@ -116,6 +115,47 @@ export function removeNetwork(marker: Marker, owner: string): { marker: Marker; 
     marker: { ...marker, networks: marker.networks.toSpliced(index, 1) },
     removed: marker.networks[index]!,
   };
+}
+
+/** An HCN network as the marker tells of it. */
+export interface HcnNetworkEntry {
+  readonly owner: string;
+  readonly kind: "hcn-internal" | "hcn-transparent";
+  readonly name: string;
+  /** GUID without braces in lower case. */
+  readonly id: string;
+  readonly subnet: string;
+}
+
+/** Enters an HCN network. A dedicated device that the owner's entry tells of stays in it (daemon.md W15). */
+export function withHcnNetwork(marker: Marker, network: HcnNetworkEntry): Marker {
+  const former = marker.networks.find((entry) => entry.owner === network.owner);
+  return upsertNetwork(marker, { ...former, ...network });
+}
+
+/**
+ * Takes out what tells of an owner's HCN network. What tells of its dedicated device stays, as the device's own
+ * entry.
+ */
+export function withoutHcnNetwork(marker: Marker, owner: string): Marker {
+  const entry = marker.networks.find((one) => one.owner === owner);
+  if (!entry || !isHcnEntry(entry)) return marker;
+  const { interface: name, wg_public_key: id } = entry;
+  if (name === undefined || id === undefined) return removeNetwork(marker, owner).marker;
+  return upsertNetwork(marker, { ...entry, kind: "wg-dedicated", name, id });
+}
+
+/** Enters a dedicated device. Kind, name and id of an HCN network that the owner's entry tells of stay. */
+export function withDedicated(marker: Marker, device: MarkerEntry): Marker {
+  const former = marker.networks.find((entry) => entry.owner === device.owner);
+  if (!former || !isHcnEntry(former)) return upsertNetwork(marker, { ...former, ...device });
+  const { kind, name, id } = former;
+  return upsertNetwork(marker, { ...former, ...device, kind, name, id });
+}
+
+/** Whether an entry tells of an HCN network; the caller's uninstall deletes those. */
+export function isHcnEntry(entry: MarkerEntry): boolean {
+  return entry.kind.startsWith("hcn");
 }
 
 /** Ports of dedicated services, used from the start; an entry of another owner does not count. */

@@ -44,13 +44,22 @@ export class MarkerFile {
   }
 
   /**
-   * Enters a network in place of its owner's former entry.
+   * Changes the marker.
    *
+   * @param change Gives the marker as it shall be; the same object where nothing has to be written.
    * @returns Whether it is on disk; a failure is a warning and no reason to stop.
    */
-  async upsert(entry: MarkerEntry): Promise<boolean> {
-    const saved = await this.#change((marker) => upsertNetwork(marker, entry));
-    return saved !== undefined;
+  async update(change: (marker: Marker) => Marker): Promise<boolean> {
+    return await this.#change(change) !== undefined;
+  }
+
+  /**
+   * Enters a network in place of its owner's former entry.
+   *
+   * @returns As {@linkcode MarkerFile.update}.
+   */
+  upsert(entry: MarkerEntry): Promise<boolean> {
+    return this.update((marker) => upsertNetwork(marker, entry));
   }
 
   /**

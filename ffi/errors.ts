@@ -68,22 +68,26 @@ export class NetlinkProtocolError extends FfiError {}
 export class HcnError extends FfiError {
   /** Text of the error record's `Error`; empty when there was none. */
   readonly detail: string;
+  /** How often the function was called, 1 or more. */
+  readonly attempts: number;
 
   /**
    * @param op What was being done, and to what.
    * @param fn Name of the function.
    * @param hresult Unsigned.
-   * @param answer `text`: the code and its name; `record`: the error record as it came, JSON or empty.
+   * @param answer `text`: the code and its name; `record`: the error record as it came, JSON or empty; `attempts`:
+   *   how often it was called, since all but the last time broke off and may have had an effect.
    */
   constructor(
     op: string,
     readonly fn: string,
     readonly hresult: number,
-    answer: { readonly text: string; readonly record: string },
+    answer: { readonly text: string; readonly record: string; readonly attempts: number },
   ) {
     const detail = recordDetail(answer.record);
     super(op, `${op}: ${fn}: ${answer.text}${detail === "" ? "" : `: ${detail}`}`);
     this.detail = detail;
+    this.attempts = answer.attempts;
   }
 }
 

@@ -12,6 +12,7 @@ import {
   type Marker,
   type MarkerEntry,
   serviceOwner,
+  withDedicated,
 } from "../marker.ts";
 import { dedicatedDeviceName, serviceBridgeName } from "../network/interface_name.ts";
 import { checkServiceName } from "../network/validate.ts";
@@ -200,7 +201,7 @@ export class ServiceOverlays {
       await this.#undoDedicated(next, error);
       throw error;
     }
-    await this.#context.marker.upsert(toMarkerEntry(next));
+    await this.#context.marker.update((marker) => withDedicated(marker, toMarkerEntry(next)));
     log.info("dedicated WireGuard device is up", { service: record.name, interface: dedicated.interface });
     return next;
   }
@@ -352,7 +353,7 @@ export class ServiceOverlays {
     if (what === "network") return await backend.ensureServiceNetwork(networkSpec(record));
     await backend.ensureDevice(deviceSpec(this.#context, findDevice(this.#context, record.name)!));
     // A process that died between device and marker left the marker without it.
-    await marker.upsert(toMarkerEntry(record));
+    await marker.update((one) => withDedicated(one, toMarkerEntry(record)));
   }
 }
 

@@ -63,7 +63,7 @@ export interface LeaseRecord {
   readonly ip: string;
   /** `node`, or `service:<name>`. */
   readonly pool: string;
-  /** `node`, `manual`, `pid:<n>`, `guest:<id>`. */
+  /** `node`, `manual`, `pid:<n>`, `guest:<id>`, `container:<id>`. */
   readonly owner: string;
 }
 
@@ -92,6 +92,23 @@ export interface AttachmentRecord {
   readonly links: readonly AttachedLink[];
   readonly dnsServer?: string;
   readonly dnsDomain?: string;
+  readonly phase: Phase;
+}
+
+/** A container that is attached by an endpoint in a namespace of the host's making (Windows). */
+export interface EndpointRecord {
+  /** GUID of the endpoint, chosen before it is made. */
+  readonly endpoint: string;
+  /** GUID of the namespace. */
+  readonly namespace: string;
+  readonly containerId: string;
+  /** Empty where it is not known, as for one that an earlier daemon left behind. */
+  readonly service: string;
+  /** The dedicated service whose network it is on; absent: the base network. */
+  readonly network?: string;
+  readonly ip: string;
+  /** `node`, `service:<name>`, or `external`: an address of none of our pools. */
+  readonly pool: string;
   readonly phase: Phase;
 }
 

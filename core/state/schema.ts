@@ -23,6 +23,9 @@ const MIGRATIONS: readonly string[] = [
   CREATE TABLE heard_endpoints (service TEXT NOT NULL, public_key TEXT NOT NULL, document TEXT NOT NULL,
                                 PRIMARY KEY (service, public_key)) STRICT, WITHOUT ROWID;
   `,
+  `
+  CREATE TABLE endpoints  (endpoint TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /**

@@ -10,7 +10,7 @@
 import type { HcnCall, HcnReply } from "../../../ffi/computenetwork.ts";
 import { succeeded } from "../../../ffi/windows/hresult.ts";
 import type { Clock } from "../../clock.ts";
-import { DeadlineError, describeError, UnavailableError, UnsupportedError } from "../../errors.ts";
+import { DeadlineError, describeError, UnavailableError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import type { HcnChannel } from "./channel.ts";
 import { queryDocument } from "./documents.ts";
@@ -136,8 +136,8 @@ export class CallGuard {
       else void this.#giveBack(call, reply);
     }, (error) => {
       finish();
-      // A channel that broke is replaced at the next call; one that found no service will find none again.
-      if (!(error instanceof UnsupportedError)) this.#retire(lane);
+      // A channel that broke is replaced at the next call.
+      if (error instanceof UnavailableError) this.#retire(lane);
       reject(error);
     });
     return promise;

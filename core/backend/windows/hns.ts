@@ -164,7 +164,7 @@ export class Hns {
         return reply;
       }
       if (hresultClass(hresult) !== "transient" || attempt === ATTEMPTS) {
-        throw new HcnError(what, call.fn, hresult, { text: describeHresult(hresult), record });
+        throw new HcnError(what, call.fn, hresult, { text: describeHresult(hresult), record, attempts: attempt });
       }
       await pause(clock, ATTEMPT_PAUSE_MS);
     }
@@ -181,9 +181,9 @@ export function isHcn(error: unknown, ...classes: readonly HresultClass[]): erro
   return error instanceof HcnError && classes.includes(hresultClass(error.hresult));
 }
 
-/** Whether the service has answered and refused, so that nothing has happened. */
+/** Whether the service has answered and refused at once, so that nothing has happened. */
 export function isRefusal(error: unknown): boolean {
-  return error instanceof HcnError && !isHcn(error, "transient");
+  return error instanceof HcnError && error.attempts === 1 && !isHcn(error, "transient");
 }
 
 /** An answer of HCN as an error of the domain; any other error as it is. */

@@ -1,0 +1,110 @@
+/**
+ * Containers that join by an endpoint and a network namespace of the host's own making (HCN), instead of by a
+ * process's namespace: the part of a backend that only Windows has.
+ *
+ * As everywhere in the backend, "ensure" adopts or makes, removal of what is gone is success, and whatever an
+ * operation has made it undoes before it throws. Ids are GUIDs: 36 characters, lower case, no braces.
+ */
+
+import type { IpPrefix } from "../ip/prefix.ts";
+
+/** A network that containers are attached to. */
+export interface ContainerNetworkSpec {
+  /** Empty until the caller has said one. */
+  readonly deployment: string;
+  /** The dedicated service it belongs to; absent: the node's base network. */
+  readonly service?: string;
+  /** Host bits are ignored. */
+  readonly subnet: IpPrefix;
+}
+
+/** An endpoint to make. The ids are the caller's, so that it knows what to look for if it dies meanwhile. */
+export interface ContainerEndpointSpec {
+  readonly network: ContainerNetworkSpec;
+  readonly containerId: string;
+  readonly endpoint: string;
+  readonly namespace: string;
+  /** Address with the length of the subnet. */
+  readonly address: IpPrefix;
+  readonly clusterCidr: IpPrefix;
+  readonly dns: { readonly server?: string; readonly domain?: string };
+  /** Monotonic time after which to give up and undo. */
+  readonly giveUpAtMs: number;
+  /** Told, before anything is put into it, when the host has given the namespace another id. */
+  readonly onNamespace: (namespace: string) => Promise<void>;
+}
+
+/** Where a container is. */
+export interface ContainerPlace {
+  readonly namespace: string;
+  readonly endpoints: readonly string[];
+}
+
+/** An endpoint of this deployment, on one of its networks. */
+export interface FoundEndpoint {
+  readonly endpoint: string;
+  readonly containerId: string;
+  /** Network it is on, by name. */
+  readonly networkName: string;
+  /** Absent: of the base network. */
+  readonly service?: string;
+  /** Absent: it is in none. */
+  readonly namespace?: string;
+  readonly ip?: string;
+}
+
+/** Everything of this deployment that was found. */
+export interface ContainerSurvey {
+  readonly endpoints: readonly FoundEndpoint[];
+  /** Ids of all namespaces of the host. */
+  readonly namespaces: ReadonlySet<string>;
+  /** Ids of all endpoints of the host. */
+  readonly allEndpoints: ReadonlySet<string>;
+}
+
+/** See the module. All methods may throw `OverlayError`s. */
+export interface ContainerNetworks {
+  /** Why every call fails at once; `undefined` while they do not. */
+  readonly trouble: string | undefined;
+  /** Calls back each time after such trouble has ended. */
+  onRecovered(listener: () => void): void;
+  /** A fresh id. */
+  newId(): string;
+  /** The id in a text, braces and case as may be; `undefined` if it is none. */
+  parseId(text: string): string | undefined;
+  /** Name of a network, also where there is none. */
+  networkName(network: Pick<ContainerNetworkSpec, "deployment" | "service">): string;
+
+  /**
+   * Makes the network right: adopted, made, or made anew where nothing is on it.
+   * @throws {PreconditionError} If one of that name has another subnet, or another type, and is in use.
+   */
+  ensureNetwork(network: ContainerNetworkSpec): Promise<void>;
+  /** Removes a dedicated service's network with every endpoint of ours on it. */
+  removeNetwork(deployment: string, service: string): Promise<void>;
+
+  /**
+   * Connects a container. All or nothing.
+   * @returns Id of the namespace, which is not always the one that was asked for.
+   * @throws {IncompleteUndoError} If it failed and so did undoing it.
+   */
+  attach(spec: ContainerEndpointSpec): Promise<string>;
+  /** Whether a place is whole, gone, or neither. */
+  inspect(place: ContainerPlace): Promise<"whole" | "gone" | "broken">;
+  /**
+   * Removes endpoints and their namespace; the system's own and one that holds others stays.
+   * @throws {TeardownError} When all was tried and something failed.
+   */
+  detach(place: ContainerPlace): Promise<void>;
+  /** Endpoints in a namespace, if all of them are this deployment's; `undefined` if not, or if there is none. */
+  claim(deployment: string, namespace: string): Promise<readonly string[] | undefined>;
+  /** Lists what there is. */
+  survey(deployment: string): Promise<ContainerSurvey>;
+  /**
+   * Removes everything of this installation, for good: networks that the marker knows, or that are named as the
+   * deployment's, endpoints first.
+   * @returns What could not be removed, in words.
+   */
+  purge(deployment: string): Promise<string[]>;
+  close(): void;
+}

@@ -1,0 +1,168 @@
+/** {@linkcode ContainerNetworks} on the Host Compute Network service. */
+
+import { type ComputeNetworkPaths } from "../../../ffi/computenetwork.ts";
+import { type Guid, parseGuid } from "../../../ffi/windows/guid.ts";
+import type { Clock } from "../../clock.ts";
+import { describeError } from "../../errors.ts";
+import type { Log } from "../../log.ts";
+import { isHcnEntry } from "../../marker.ts";
+import type { MarkerFile } from "../../marker_file.ts";
+import type {
+  ContainerEndpointSpec,
+  ContainerNetworks,
+  ContainerNetworkSpec,
+  ContainerPlace,
+  ContainerSurvey,
+} from "../containers.ts";
+import { CallGuard } from "./call_guard.ts";
+import { type HcnChannel, WorkerChannel } from "./channel.ts";
+import { HcnEndpoints } from "./endpoints.ts";
+import { Hns, toOverlayError } from "./hns.ts";
+import { type NetworkKey, networkName, readEndpointName, readNetworkName } from "./names.ts";
+import { HcnNetworks } from "./networks.ts";
+import { readEndpoint } from "./readings.ts";
+import { readHomes, surveyContainers } from "./survey.ts";
+
+/** What containers are connected with. */
+export interface HcnContainersOptions {
+  /** Opens a way to the service; called again when one has calls that hang. */
+  readonly openChannel: () => HcnChannel;
+  readonly marker: MarkerFile;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Friendly name of the adapter that the base network is bridged to; blank or absent: an internal network. */
+  readonly uplinkAdapter?: string | undefined;
+  /** Makes ids; random ones unless given. */
+  readonly newId?: () => Guid;
+}
+
+/** The options of a node: calls go through a worker. */
+export function workerChannels(paths: ComputeNetworkPaths): () => HcnChannel {
+  return () => new WorkerChannel(paths);
+}
+
+/** See the module. Nothing is opened before the first call. */
+export class HcnContainers implements ContainerNetworks {
+  readonly newId: () => Guid;
+  readonly #options: HcnContainersOptions;
+  readonly #guard: CallGuard;
+  readonly #hns: Hns;
+  readonly #networks: HcnNetworks;
+  readonly #endpoints: HcnEndpoints;
+
+  constructor(options: HcnContainersOptions) {
+    const { clock, log, marker, uplinkAdapter } = options;
+    this.#options = options;
+    this.newId = options.newId ?? ((): Guid => crypto.randomUUID());
+    this.#guard = new CallGuard({ open: options.openChannel, clock, log });
+    this.#hns = new Hns({ caller: this.#guard, clock, log });
+    const hns = this.#hns;
+    this.#networks = new HcnNetworks({ hns, marker, clock, log, newId: this.newId, uplinkAdapter });
+    this.#endpoints = new HcnEndpoints({ hns, networks: this.#networks, clock, log });
+  }
+
+  get trouble(): string | undefined {
+    return this.#guard.trouble;
+  }
+
+  onRecovered(listener: () => void): void {
+    this.#guard.onRecovered(listener);
+  }
+
+  parseId(text: string): Guid | undefined {
+    return parseGuid(text);
+  }
+
+  networkName(network: NetworkKey): string {
+    return networkName(network);
+  }
+
+  async ensureNetwork(network: ContainerNetworkSpec): Promise<void> {
+    await translated(() => this.#networks.ensure(network));
+  }
+
+  removeNetwork(deployment: string, service: string): Promise<void> {
+    return translated(() =>
+      this.#networks.removeService(deployment, service, (id) => this.#clear(deployment, id))
+    );
+  }
+
+  attach(spec: ContainerEndpointSpec): Promise<Guid> {
+    return this.#endpoints.attach(spec);
+  }
+
+  inspect(place: ContainerPlace): Promise<"whole" | "gone" | "broken"> {
+    return translated(() => this.#endpoints.inspect(place));
+  }
+
+  detach(place: ContainerPlace): Promise<void> {
+    return this.#endpoints.detach(place);
+  }
+
+  claim(deployment: string, namespace: Guid): Promise<readonly Guid[] | undefined> {
+    return translated(() => this.#endpoints.claim(deployment, namespace));
+  }
+
+  survey(deployment: string): Promise<ContainerSurvey> {
+    const parts = { hns: this.#hns, networks: this.#networks, log: this.#options.log };
+    return translated(() => surveyContainers(parts, deployment));
+  }
+
+  async purge(deployment: string): Promise<string[]> {
+    const failures: string[] = [];
+    const attempt = async (what: string, step: () => Promise<unknown>): Promise<void> => {
+      try {
+        await step();
+      } catch (error) {
+        failures.push(`${what}: ${describeError(toOverlayError(error))}`);
+      }
+    };
+    const { marker } = this.#options;
+    const doomed = new Map<Guid, string>();
+    for (const entry of (await marker.load()).networks.filter(isHcnEntry)) {
+      const id = parseGuid(entry.id);
+      if (id) doomed.set(id, entry.name);
+      else failures.push(`network ${entry.name} of the marker has no GUID: ${entry.id.slice(0, 48)}`);
+    }
+    await attempt("cannot list HCN networks", async () => {
+      for (const { id, name } of await this.#networks.list()) {
+        if (readNetworkName(deployment, name)) doomed.set(id, name);
+      }
+    });
+    for (const [id, name] of doomed) {
+      await attempt(`cannot remove HCN network ${name}`, async () => {
+        await this.#clear(deployment, id);
+        await this.#networks.remove(id, (network) => this.#clear(deployment, network));
+      });
+    }
+    return failures;
+  }
+
+  close(): void {
+    this.#guard.close();
+  }
+
+  /** Removes the endpoints of a network that are this deployment's, and their namespaces. */
+  async #clear(deployment: string, network: Guid): Promise<void> {
+    const hns = this.#hns;
+    const endpoints = await this.#networks.endpointsOn(network);
+    if (endpoints.length === 0) return;
+    const homes = await readHomes({ hns, log: this.#options.log }, await hns.enumerate("Namespace"));
+    for (const id of endpoints) {
+      const text = await hns.read("Endpoint", id);
+      const reading = text === undefined ? undefined : readEndpoint(text);
+      if (!reading || readEndpointName(deployment, reading.name) === undefined) continue;
+      const namespace = homes.get(id) ?? reading.namespace;
+      if (namespace) await this.#endpoints.detach({ namespace, endpoints: [id] });
+      else await hns.delete("Endpoint", id);
+    }
+  }
+}
+
+async function translated<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw toOverlayError(error);
+  }
+}

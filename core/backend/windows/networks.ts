@@ -1,0 +1,284 @@
+/**
+ * HCN networks: one for the node, one for each dedicated service.
+ *
+ * A network is found by the id in the marker, then by its name, else it is made; work on one name is done one
+ * after the other. What was found or made is remembered, and believed until an open of it fails. The marker is
+ * written before anything else waits, so that an uninstall finds what a crash leaves.
+ */
+
+import type { Guid } from "../../../ffi/windows/guid.ts";
+import { parseGuid } from "../../../ffi/windows/guid.ts";
+import type { Clock } from "../../clock.ts";
+import { describeError, PreconditionError } from "../../errors.ts";
+import { formatPrefix, type IpPrefix, parsePrefix, prefixEquals } from "../../ip/prefix.ts";
+import { KeyedLock } from "../../keyed_lock.ts";
+import type { Log } from "../../log.ts";
+import { type HcnNetworkEntry, isHcnEntry, withHcnNetwork, withoutHcnNetwork } from "../../marker.ts";
+import type { MarkerFile } from "../../marker_file.ts";
+import { quote } from "../../quote.ts";
+import { checkHcnSubnet, networkDocument } from "./documents.ts";
+import { type Hns, isHcn } from "./hns.ts";
+import { markerOwner, networkName } from "./names.ts";
+import { type NetworkReading, readEndpoint, readNetwork } from "./readings.ts";
+import type { ContainerNetworkSpec } from "../containers.ts";
+
+/** A network that is there. */
+export interface KnownNetwork {
+  readonly id: Guid;
+  readonly name: string;
+  readonly subnet: IpPrefix;
+  /** Monotonic time at which this process made it; absent: it was there. */
+  readonly madeAtMs?: number;
+}
+
+/** What {@linkcode HcnNetworks} works with. */
+export interface NetworksOptions {
+  readonly hns: Hns;
+  readonly marker: MarkerFile;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly newId: () => Guid;
+  /** Friendly name of the adapter that the base network is bridged to; blank or absent: an internal network. */
+  readonly uplinkAdapter?: string | undefined;
+}
+
+/** What a network has to be. */
+interface Wish {
+  readonly owner: string;
+  readonly name: string;
+  readonly subnet: IpPrefix;
+  readonly uplinkAdapter?: string;
+}
+
+/** See the module. */
+export class HcnNetworks {
+  readonly #options: NetworksOptions;
+  readonly #locks = new KeyedLock();
+  readonly #known = new Map<string, KnownNetwork>();
+
+  constructor(options: NetworksOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The network, made right.
+   *
+   * @throws {InvalidConfigError} If the subnet cannot be one of HCN; nothing has been asked then.
+   * @throws {PreconditionError} If one of the name is in use with another subnet, or is of another type.
+   */
+  async ensure(spec: ContainerNetworkSpec): Promise<KnownNetwork> {
+    const wish = this.#wish(spec);
+    return this.#remembered(wish) ?? await this.#locks.run(
+      { [wish.name]: "write" },
+      async () => this.#remembered(wish) ?? await this.#ensure(wish),
+    );
+  }
+
+  /** Believes no longer that the network is there. */
+  forget(name: string): void {
+    this.#known.delete(name);
+  }
+
+  /**
+   * Removes a service's network. One that still has endpoints is rid of them and tried once more.
+   *
+   * @param clear Removes the endpoints of a network.
+   */
+  removeService(
+    deployment: string,
+    service: string,
+    clear: (network: Guid) => Promise<void>,
+  ): Promise<void> {
+    const name = networkName({ deployment, service });
+    const owner = markerOwner({ service });
+    return this.#locks.run({ [name]: "write" }, async () => {
+      const { marker, log } = this.#options;
+      this.#known.delete(name);
+      const marked = await this.#markedId(owner);
+      const id = marked ?? (await this.#findByName(name, { isScan: true }))[0]?.id;
+      if (id !== undefined) {
+        await clear(id);
+        await this.remove(id, clear);
+        log.info("HCN network removed", { network: name, id });
+      }
+      await marker.update((one) => withoutHcnNetwork(one, owner));
+    });
+  }
+
+  /** Deletes a network; if something still refers to it, once more without its endpoints. */
+  async remove(id: Guid, clear: (network: Guid) => Promise<void>): Promise<void> {
+    const { hns } = this.#options;
+    try {
+      await hns.delete("Network", id);
+    } catch (error) {
+      if (!isHcn(error, "has-references")) throw error;
+      await clear(id);
+      await hns.delete("Network", id);
+    }
+  }
+
+  /** All networks of the host that can be read. */
+  async list(): Promise<(NetworkReading & { readonly id: Guid })[]> {
+    const { hns } = this.#options;
+    return await this.#readAll(await hns.enumerate("Network"));
+  }
+
+  /** Endpoints on a network, by what each says itself: a filter may be ignored. */
+  async endpointsOn(network: Guid): Promise<Guid[]> {
+    const { hns } = this.#options;
+    const found: Guid[] = [];
+    for (const id of await hns.enumerate("Endpoint", { VirtualNetwork: network })) {
+      const text = await hns.read("Endpoint", id);
+      if (text !== undefined && readEndpoint(text).network === network) found.push(id);
+    }
+    return found;
+  }
+
+  #wish(spec: ContainerNetworkSpec): Wish {
+    const adapter = this.#options.uplinkAdapter?.trim();
+    const isBridged = spec.service === undefined && adapter !== undefined && adapter !== "";
+    return {
+      owner: markerOwner(spec),
+      name: networkName(spec),
+      subnet: checkHcnSubnet(spec.subnet),
+      ...(isBridged ? { uplinkAdapter: adapter } : {}),
+    };
+  }
+
+  #remembered({ name, subnet }: Wish): KnownNetwork | undefined {
+    const known = this.#known.get(name);
+    return known && prefixEquals(known.subnet, subnet) ? known : undefined;
+  }
+
+  async #ensure(wish: Wish): Promise<KnownNetwork> {
+    const network = await this.#marked(wish) ?? await this.#adopt(wish, { isScan: false }) ??
+      await this.#create(wish);
+    this.#known.set(wish.name, network);
+    return network;
+  }
+
+  /** The network that the marker knows, if it is still what is wanted. */
+  async #marked(wish: Wish): Promise<KnownNetwork | undefined> {
+    const id = await this.#markedId(wish.owner);
+    const text = id && await this.#options.hns.read("Network", id);
+    if (id === undefined || text === undefined) return undefined;
+    const reading = readNetwork(text);
+    if (reading.name !== wish.name || !hasSubnet(reading, wish.subnet) || !isAdoptable(reading, wish)) {
+      return undefined;
+    }
+    await this.#mark(wish, id, reading.type);
+    return { id, name: wish.name, subnet: wish.subnet };
+  }
+
+  async #markedId(owner: string): Promise<Guid | undefined> {
+    const { networks } = await this.#options.marker.load();
+    const entry = networks.find((one) => one.owner === owner);
+    return entry && isHcnEntry(entry) ? parseGuid(entry.id) : undefined;
+  }
+
+  /** A network of the name, if there is one that is or can be made what is wanted. */
+  async #adopt(wish: Wish, how: { readonly isScan: boolean }): Promise<KnownNetwork | undefined> {
+    const { log } = this.#options;
+    const same = await this.#findByName(wish.name, how);
+    const foreign = same.find((network) => !isAdoptable(network, wish));
+    if (foreign) {
+      throw new PreconditionError(
+        `an HCN network ${wish.name} of type ${quote(foreign.type)} is there (${foreign.id}), which is not of this ` +
+          "daemon's making: remove it, or choose another deployment name",
+      );
+    }
+    const fit = same.find((network) => hasSubnet(network, wish.subnet));
+    if (!fit) {
+      for (const network of same) await this.#removeUnused(network, wish);
+      return undefined;
+    }
+    await this.#mark(wish, fit.id, fit.type);
+    log.info("HCN network adopted", { network: wish.name, id: fit.id });
+    return { id: fit.id, name: wish.name, subnet: wish.subnet };
+  }
+
+  /** Networks of exactly this name. A scan reads all there are, since a filter may be refused or ignored. */
+  async #findByName(name: string, { isScan }: { isScan: boolean }): Promise<(NetworkReading & { id: Guid })[]> {
+    const { hns, log } = this.#options;
+    let ids: Guid[] | undefined;
+    if (!isScan) {
+      ids = await hns.enumerate("Network", { Name: name }).catch((error) => {
+        if (!isHcn(error, "error", "invalid-json")) throw error;
+        log.debug("HCN refuses a filter by name", { err: describeError(error) });
+        return undefined;
+      });
+    }
+    const all = await this.#readAll(ids ?? await hns.enumerate("Network"));
+    return all.filter((network) => network.name === name);
+  }
+
+  async #readAll(ids: readonly Guid[]): Promise<(NetworkReading & { id: Guid })[]> {
+    const { hns, log } = this.#options;
+    const networks: (NetworkReading & { id: Guid })[] = [];
+    for (const id of ids) {
+      try {
+        const text = await hns.read("Network", id);
+        if (text !== undefined) networks.push({ ...readNetwork(text), id });
+      } catch (error) {
+        // Seen in the field with 0x803b001b. One network that cannot be read must not hide the others.
+        if (!isHcn(error, "error", "invalid-json", "not-found")) throw error;
+        log.warn("an HCN network cannot be read and is passed over", { id, err: describeError(error) });
+      }
+    }
+    return networks;
+  }
+
+  /** A network of ours with an earlier slice goes if nothing is on it. */
+  async #removeUnused(network: NetworkReading & { id: Guid }, wish: Wish): Promise<void> {
+    const { hns, log } = this.#options;
+    const endpoints = await this.endpointsOn(network.id);
+    if (endpoints.length > 0) {
+      throw new PreconditionError(
+        `HCN network ${wish.name} has subnet ${network.subnets.join(", ") || "unknown"} and ` +
+          `${endpoints.length} endpoints, but ${formatPrefix(wish.subnet)} is wanted: stop the containers on it first`,
+      );
+    }
+    await hns.delete("Network", network.id);
+    log.info("HCN network of another subnet removed", { network: wish.name, subnets: network.subnets });
+  }
+
+  async #create(wish: Wish): Promise<KnownNetwork> {
+    const { hns, clock, log, newId } = this.#options;
+    const id = newId();
+    const mode = wish.uplinkAdapter === undefined ? "internal" : "transparent";
+    const what = `cannot create HCN ${mode} network ${wish.name}`;
+    try {
+      await using _network = await hns.create("Network", id, { settings: networkDocument(wish), what });
+    } catch (error) {
+      // Somebody was faster, or an earlier attempt of ours came through after all.
+      const adopted = isHcn(error, "already-exists") && await this.#adopt(wish, { isScan: true });
+      if (adopted) return adopted;
+      throw error;
+    }
+    await this.#mark(wish, id, mode);
+    log.info("HCN network made", { network: wish.name, id, subnet: formatPrefix(wish.subnet) });
+    return { id, name: wish.name, subnet: wish.subnet, madeAtMs: clock.monotonicMs() };
+  }
+
+  async #mark({ owner, name, subnet }: Wish, id: Guid, type: string): Promise<void> {
+    const kind = /^transparent$/i.test(type) ? "hcn-transparent" : "hcn-internal";
+    const entry: HcnNetworkEntry = { owner, kind, name, id, subnet: formatPrefix(subnet) };
+    await this.#options.marker.update((marker) => {
+      const former = marker.networks.find((one) => one.owner === owner);
+      const isSame = former !== undefined && former.kind === kind && former.name === name && former.id === id &&
+        former.subnet === entry.subnet;
+      return isSame ? marker : withHcnNetwork(marker, entry);
+    });
+  }
+}
+
+function hasSubnet({ subnets }: NetworkReading, wanted: IpPrefix): boolean {
+  return subnets.some((text) => {
+    const prefix = parsePrefix(text);
+    return prefix !== undefined && prefixEquals(prefix, wanted);
+  });
+}
+
+function isAdoptable({ type }: NetworkReading, { uplinkAdapter }: Wish): boolean {
+  return /^internal$/i.test(type) || (uplinkAdapter !== undefined && /^transparent$/i.test(type));
+}

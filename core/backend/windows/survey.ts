@@ -1,0 +1,96 @@
+/** Everything in HCN that is this deployment's: read in one go, decided on elsewhere. */
+
+import type { Guid } from "../../../ffi/windows/guid.ts";
+import { describeError } from "../../errors.ts";
+import type { Log } from "../../log.ts";
+import type { ContainerSurvey, FoundEndpoint } from "../containers.ts";
+import { type Hns, isRefusal } from "./hns.ts";
+import { readEndpointName, readNetworkName } from "./names.ts";
+import type { HcnNetworks } from "./networks.ts";
+import { type EndpointReading, readEndpoint, readNamespace } from "./readings.ts";
+
+/** What a survey needs. */
+export interface SurveyParts {
+  readonly hns: Hns;
+  readonly networks: HcnNetworks;
+  readonly log: Log;
+}
+
+/**
+ * Looks at all networks, endpoints and namespaces. Ours is an endpoint whose name begins with the deployment's and
+ * that is on one of its networks. One object that cannot be read is passed over; a list that cannot be had is an
+ * error, since "none" would be a dangerous guess.
+ */
+export async function surveyContainers(parts: SurveyParts, deployment: string): Promise<ContainerSurvey> {
+  const { hns, networks } = parts;
+  const ours = new Map((await networks.list()).flatMap(({ id, name }) => {
+    const key = readNetworkName(deployment, name);
+    return key ? [[id, { ...key, name }] as const] : [];
+  }));
+  const endpoints = await hns.enumerate("Endpoint");
+  const readings = await readEach(parts, endpoints, async (id) => {
+    const text = await hns.read("Endpoint", id);
+    return text === undefined ? undefined : readEndpoint(text);
+  });
+  const namespaces = await hns.enumerate("Namespace");
+  const homes = await readHomes(parts, namespaces);
+  const found = [...readings].flatMap(([endpoint, reading]): FoundEndpoint[] => {
+    const network = reading.network === undefined ? undefined : ours.get(reading.network);
+    const containerId = readEndpointName(deployment, reading.name);
+    if (!network || containerId === undefined) return [];
+    return [toFound(endpoint, reading, { containerId, network, namespace: homes.get(endpoint) })];
+  });
+  return { endpoints: found, namespaces: new Set(namespaces), allEndpoints: new Set(endpoints) };
+}
+
+function toFound(
+  endpoint: Guid,
+  reading: EndpointReading,
+  { containerId, network, namespace }: {
+    readonly containerId: string;
+    readonly network: { readonly name: string; readonly service?: string };
+    readonly namespace: Guid | undefined;
+  },
+): FoundEndpoint {
+  const home = namespace ?? reading.namespace;
+  return {
+    endpoint,
+    containerId,
+    networkName: network.name,
+    ...(network.service === undefined ? {} : { service: network.service }),
+    ...(home === undefined ? {} : { namespace: home }),
+    ...(reading.ip === undefined ? {} : { ip: reading.ip }),
+  };
+}
+
+/** Namespace of each endpoint that is in one, as the namespaces tell; not every endpoint tells itself. */
+export async function readHomes(
+  parts: Omit<SurveyParts, "networks">,
+  namespaces: readonly Guid[],
+): Promise<Map<Guid, Guid>> {
+  const readings = await readEach(parts, namespaces, async (id) => {
+    const text = await parts.hns.read("Namespace", id);
+    return text === undefined ? undefined : readNamespace(text);
+  });
+  return new Map(
+    [...readings].flatMap(([id, reading]) => reading.endpoints.map((endpoint) => [endpoint, id] as const)),
+  );
+}
+
+async function readEach<T>(
+  { log }: Pick<SurveyParts, "log">,
+  ids: readonly Guid[],
+  read: (id: Guid) => Promise<T | undefined>,
+): Promise<Map<Guid, T>> {
+  const readings = new Map<Guid, T>();
+  for (const id of ids) {
+    try {
+      const reading = await read(id);
+      if (reading !== undefined) readings.set(id, reading);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      log.warn("an object of HCN cannot be read and is passed over", { id, err: describeError(error) });
+    }
+  }
+  return readings;
+}
