@@ -9,6 +9,8 @@ import type { NetworkBackend } from "./backend/backend.ts";
 import type { Clock } from "./clock.ts";
 import { AddressBook } from "./engine/address_book.ts";
 import { Attachments } from "./engine/attachments.ts";
+import { Containers } from "./engine/containers.ts";
+import { ContainerSweeper } from "./engine/container_sweeper.ts";
 import { type EngineContext, installationId } from "./engine/context.ts";
 import { DeviceReader } from "./engine/devices.ts";
 import { GlobalOverlay } from "./engine/global_overlay.ts";
@@ -71,6 +73,8 @@ export class OverlayEngine implements OverlayService {
   readonly #global: GlobalOverlay;
   readonly #services: ServiceOverlays;
   readonly #attachments: Attachments;
+  readonly #containers: Containers | undefined;
+  readonly #sweeper: ContainerSweeper | undefined;
   readonly #guests: Guests;
   readonly #peers: Peers;
   readonly #reconciler: Reconciler;
@@ -92,6 +96,7 @@ export class OverlayEngine implements OverlayService {
     await engine.#reconciler.start();
     engine.#watch.start();
     engine.#places.start();
+    engine.#sweeper?.start();
     return engine;
   }
 
@@ -117,6 +122,11 @@ export class OverlayEngine implements OverlayService {
     this.#reader = new DeviceReader(this.#context);
     this.#global = new GlobalOverlay(this.#context, this.#reader);
     this.#attachments = new Attachments(this.#context);
+    if (backend.containers) {
+      const networks = backend.containers;
+      this.#containers = new Containers(this.#context, networks);
+      this.#sweeper = new ContainerSweeper(this.#context, { containers: this.#containers, networks });
+    }
     const health = new PeerHealth(this.#context, (event) => {
       for (const listener of this.#listeners) listener(event);
     });
@@ -134,6 +144,7 @@ export class OverlayEngine implements OverlayService {
       reader: this.#reader,
       attachments: this.#attachments,
       guests: this.#guests,
+      containers: this.#containers,
       marker,
     });
     this.#reconciler = new Reconciler(this.#context, {
@@ -149,6 +160,7 @@ export class OverlayEngine implements OverlayService {
     this.#watch.stop();
     this.#places.stop();
     this.#heard.stop();
+    this.#sweeper?.stop();
     await this.#reconciler.stop();
   }
 
@@ -159,13 +171,20 @@ export class OverlayEngine implements OverlayService {
     const errors: unknown[] = [];
     const keep = (error: unknown): void => void errors.push(error);
     for (const service of [...store.services.keys()]) await this.#services.teardown(service).catch(keep);
+    await this.#containers?.releaseAll().catch(keep);
     await locks.run({ global: "write" }, () => this.#global.remove()).catch(keep);
     if (errors.length > 0) throw new TeardownError("cannot remove everything", errors);
   }
 
   /** Runs one repair pass now; resolves when it is done. */
-  reconcile(): Promise<void> {
-    return this.#reconciler.pass();
+  async reconcile(): Promise<void> {
+    await this.#reconciler.pass();
+    await this.#sweeper?.settle();
+  }
+
+  /** Compares all containers of Windows with what the host has; resolves when it is done. */
+  async sweepContainers(): Promise<void> {
+    await this.#sweeper?.sweep();
   }
 
   async setLocalNodeId(nodeId: bigint): Promise<void> {
@@ -193,6 +212,7 @@ export class OverlayEngine implements OverlayService {
 
   async setupGlobalOverlay(request: GlobalOverlayRequest, context: RequestContext): Promise<string> {
     const name = await this.#global.setup(request, context);
+    this.#sweeper?.deploymentKnown();
     this.#rememberHostSettings();
     return name;
   }
@@ -255,13 +275,14 @@ export class OverlayEngine implements OverlayService {
     }
     switch (handle.platform) {
       case "linux_pid":
-        this.#requirePlatform("linux_pid", "Linux", this.#context.backend.kind !== "windows");
+        if (this.#context.backend.kind === "windows") {
+          throw new UnsupportedError("handle platform linux_pid is only supported on Linux");
+        }
         return { kind: "attached", ip: await this.#attachments.attach(handle.pid, request) };
       case "guest_managed":
         return await this.#guests.attach(handle.id, request);
       case "windows_container":
-        this.#requirePlatform("windows_container", "Windows", this.#context.backend.kind === "windows");
-        throw new UnsupportedError("windows_container is not served by this backend");
+        return { kind: "attached", ...await this.#requireContainers().attach(handle, request) };
     }
   }
 
@@ -272,12 +293,14 @@ export class OverlayEngine implements OverlayService {
       case "guest_managed":
         return await this.#guests.detach(handle.id);
       case "windows_container":
-        return; // Nothing of that kind is ever attached here, and detaching the unknown is success.
+        // Where nothing of that kind is ever attached, all are unknown, and detaching those is success.
+        return await this.#containers?.detach(handle.containerId);
     }
   }
 
-  #requirePlatform(platform: string, system: string, isHere: boolean): void {
-    if (!isHere) throw new UnsupportedError(`handle platform ${platform} is only supported on ${system}`);
+  #requireContainers(): Containers {
+    if (this.#containers) return this.#containers;
+    throw new UnsupportedError("handle platform windows_container is only supported on Windows");
   }
 
   addPeer(peer: PeerSpec, scope: PeerScope): Promise<void> {

@@ -85,6 +85,7 @@ export const statusDetail = z.object({
   started_unix_secs: number,
   data_dir: string,
   wireguard: z.object({ kind: z.enum(["kernel", "userspace", "none"]), reason: optional(string) }),
+  containers: optional(z.object({ kind: z.literal("hcn"), problem: optional(string) })),
   global: optional(globalDetail),
   services: z.array(serviceDetail),
   attachments: z.array(attachmentDetail),

@@ -11,6 +11,7 @@
 
 import type { IpAddress } from "../ip/address.ts";
 import type { IpPrefix } from "../ip/prefix.ts";
+import type { ContainerNetworks } from "./containers.ts";
 
 /**
  * Owner tag of a kernel object, kept in the object itself (`IFLA_IFALIAS` on Linux):
@@ -177,6 +178,8 @@ export type HostSettings = Readonly<Record<string, string>>;
 /** Linux, Windows or the fake. */
 export interface NetworkBackend {
   readonly kind: "linux" | "windows" | "fake";
+  /** Where containers join by endpoints and namespaces of the host's making, as on Windows. */
+  readonly containers?: ContainerNetworks;
 
   capabilities(): Promise<BackendCapabilities>;
 

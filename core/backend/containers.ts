@@ -36,7 +36,8 @@ export interface ContainerEndpointSpec {
 
 /** Where a container is. */
 export interface ContainerPlace {
-  readonly namespace: string;
+  /** Absent: its endpoints are in none. */
+  readonly namespace?: string;
   readonly endpoints: readonly string[];
 }
 

@@ -21,16 +21,20 @@ import type {
   PeerNews,
   ServiceNetworkSpec,
 } from "./backend.ts";
+import type { ContainerNetworks } from "./containers.ts";
 
 /** One daemon's view of a {@linkcode FakeHost}. */
 export class FakeBackend implements NetworkBackend {
   readonly kind = "fake";
   readonly host: FakeHost;
+  readonly containers?: ContainerNetworks;
   #settings: Record<string, string> = {};
   #watcher: ((name: string) => void) | undefined;
 
-  constructor(host: FakeHost) {
+  /** @param options `containers`: what a fake Windows attaches its containers with. */
+  constructor(host: FakeHost, options: { readonly containers?: ContainerNetworks } = {}) {
     this.host = host;
+    if (options.containers) this.containers = options.containers;
   }
 
   capabilities(): Promise<BackendCapabilities> {
@@ -271,6 +275,7 @@ export class FakeBackend implements NetworkBackend {
   }
 
   close(): void {
+    this.containers?.close();
     if (this.#watcher) this.host.watchers.delete(this.#watcher);
   }
 

@@ -6,8 +6,16 @@
  */
 
 import { NotFoundError } from "../errors.ts";
-import { formatIp, type IpAddress, parseIp } from "../ip/address.ts";
-import { type IpPrefix, parsePrefix, prefixContains, prefixCovers, prefixEquals } from "../ip/prefix.ts";
+import { formatIp, type IpAddress, ipEquals, parseIp } from "../ip/address.ts";
+import {
+  type IpPrefix,
+  lastAddress,
+  networkAddress,
+  parsePrefix,
+  prefixContains,
+  prefixCovers,
+  prefixEquals,
+} from "../ip/prefix.ts";
 import { PrefixTable } from "../ip/prefix_table.ts";
 import { NodePool } from "../ipam/node_pool.ts";
 import { ServicePool } from "../ipam/service_pool.ts";
@@ -53,13 +61,18 @@ export class AddressBook {
     this.#node = this.#buildNodePool(prefix);
   }
 
-  /** Takes the next address of the node's pool; never one of a local service subnet. */
-  allocateNode(owner: string): LeaseRecord {
+  /**
+   * Takes the next address of the node's pool; never one of a local service subnet.
+   *
+   * @param except Not this one, though it may be free.
+   */
+  allocateNode(owner: string, except?: IpAddress): LeaseRecord {
     const passedOver: IpAddress[] = [];
     try {
       for (;;) {
         const ip = this.#node.allocate();
-        if (!this.#isInServiceSubnet(ip)) return { ip: formatIp(ip), pool: "node", owner };
+        const isExcepted = except !== undefined && ipEquals(ip, except);
+        if (!isExcepted && !this.#isInServiceSubnet(ip)) return { ip: formatIp(ip), pool: "node", owner };
         passedOver.push(ip);
       }
     } finally {
@@ -71,7 +84,7 @@ export class AddressBook {
   allocateNodeSpecific(ip: IpAddress, owner: string): LeaseRecord | undefined {
     if (!prefixContains(this.#nodePrefix, ip) || this.#store.leases.has(formatIp(ip))) return undefined;
     if (this.#isInServiceSubnet(ip)) return undefined;
-    this.#node.reserve(ip);
+    if (!this.#node.reserve(ip)) return undefined;
     return { ip: formatIp(ip), pool: "node", owner };
   }
 
@@ -86,6 +99,23 @@ export class AddressBook {
     return { ip: formatIp(entry.pool.allocate()), pool: servicePoolName(service), owner };
   }
 
+  /**
+   * Takes a given address of a service's pool; `undefined` when it is not free, not in it, or no host's.
+   * @throws {NotFoundError} If the service has no network here.
+   */
+  allocateServiceSpecific(service: string, ip: IpAddress, owner: string): LeaseRecord | undefined {
+    const entry = this.#services.get(service);
+    if (!entry) throw new NotFoundError("service", service);
+    if (!isHostAddress(entry.subnet, ip) || entry.pool.isAllocated(ip)) return undefined;
+    entry.pool.allocateSpecific(ip);
+    return { ip: formatIp(ip), pool: servicePoolName(service), owner };
+  }
+
+  /** Whether a service has a pool here. */
+  hasService(service: string): boolean {
+    return this.#services.has(service);
+  }
+
   /** Gives back what a lease held. */
   release(lease: LeaseRecord): void {
     const ip = parseIp(lease.ip)!;
@@ -94,7 +124,7 @@ export class AddressBook {
   }
 
   /** Opens the pool of a service: gateway and live leases are taken. */
-  addService(service: ServiceRecord): void {
+  addService(service: Pick<ServiceRecord, "name" | "subnet" | "gateway" | "bridge">): void {
     const subnet = parsePrefix(service.subnet)!;
     const pool = new ServicePool(subnet, service.bridge);
     pool.markAllocated(parseIp(service.gateway)!);
@@ -159,4 +189,10 @@ export class AddressBook {
 
 function hostOf(ip: string): IpPrefix {
   return parsePrefix(ip)!;
+}
+
+/** Whether a machine can have the address: not the network's own, nor the broadcast address of IPv4. */
+function isHostAddress(subnet: IpPrefix, ip: IpAddress): boolean {
+  if (!prefixContains(subnet, ip) || ipEquals(ip, networkAddress(subnet))) return false;
+  return ip.family === 6 || !ipEquals(ip, lastAddress(subnet));
 }

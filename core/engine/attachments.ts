@@ -9,6 +9,7 @@ import { checkDnsName, checkServiceName } from "../network/validate.ts";
 import type { AttachRequest } from "../service.ts";
 import type { AttachedLink, AttachmentRecord, LeaseRecord, ServiceRecord } from "../state/records.ts";
 import { type EngineContext, ownerTag } from "./context.ts";
+import { keepDnsDefaults } from "./dns_defaults.ts";
 import { nodeLeases } from "./global_overlay.ts";
 
 /** Key of a container attached by pid, in records and in what operators see. */
@@ -113,7 +114,7 @@ export class Attachments {
       store.record("attach_container: intent", (write) => {
         write.putAttachment(record);
         for (const lease of leases) write.putLease(lease);
-        this.#keepDnsDefaults(request, write.setting);
+        keepDnsDefaults(this.#context, request, write);
       });
       await backend.attachContainer({ netns, links: record.links.map(toLinkSpec) });
       store.record("attach_container: done", (write) => write.putAttachment({ ...record, phase: "ready" }));
@@ -123,20 +124,6 @@ export class Attachments {
       await this.#undo(handle, leases, error);
       throw error;
     }
-  }
-
-  #keepDnsDefaults(
-    request: AttachRequest,
-    set: (key: "dnsDefaults", value: { server?: string; domain?: string }) => void,
-  ): void {
-    if (request.dnsServer === undefined && request.dnsDomain === undefined) return;
-    const old = this.#context.store.settings.dnsDefaults ?? {};
-    const server = request.dnsServer ?? old.server;
-    const domain = request.dnsDomain ?? old.domain;
-    set("dnsDefaults", {
-      ...(server === undefined ? {} : { server }),
-      ...(domain === undefined ? {} : { domain }),
-    });
   }
 
   /**

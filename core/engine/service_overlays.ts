@@ -21,6 +21,7 @@ import type { DedicatedDevice, ServiceRecord } from "../state/records.ts";
 import { decodeKeyPair } from "../wireguard/keys.ts";
 import { DEFAULT_CLUSTER_CIDR, servicePoolName } from "./address_book.ts";
 import type { Attachments } from "./attachments.ts";
+import type { Containers } from "./containers.ts";
 import { type EngineContext, newKeyRecord, ownerTag, toKeyRecord } from "./context.ts";
 import { type DeviceReader, deviceSpec, findDevice, peersOf } from "./devices.ts";
 import { overlayMtu } from "./global_overlay.ts";
@@ -40,17 +41,25 @@ export class ServiceOverlays {
   readonly #reader: DeviceReader;
   readonly #attachments: Attachments;
   readonly #guests: Guests;
+  readonly #containers: Containers | undefined;
   readonly #ports: DedicatedPortAllocator;
 
   /** @param parts `marker`: as read at start, for the ports in use. */
   constructor(
     context: EngineContext,
-    parts: { reader: DeviceReader; attachments: Attachments; guests: Guests; marker: Marker },
+    parts: {
+      reader: DeviceReader;
+      attachments: Attachments;
+      guests: Guests;
+      containers: Containers | undefined;
+      marker: Marker;
+    },
   ) {
     this.#context = context;
     this.#reader = parts.reader;
     this.#attachments = parts.attachments;
     this.#guests = parts.guests;
+    this.#containers = parts.containers;
     this.#ports = new DedicatedPortAllocator();
     for (const port of dedicatedPorts(parts.marker)) this.#ports.reserve(port);
     for (const service of context.store.services.values()) {
@@ -70,7 +79,7 @@ export class ServiceOverlays {
       if (present) await backend.ensureServiceNetwork(networkSpec(present));
       const record = present ? await this.#bringTo(mode, present) : await this.#create(service, mode);
       problems.delete(`service:${service}`);
-      return toReply(record);
+      return toReply(record, this.#containers?.networkName(service));
     });
   }
 
@@ -184,6 +193,7 @@ export class ServiceOverlays {
     const { store, backend, log } = this.#context;
     if (record.dedicated) {
       await backend.ensureDevice(deviceSpec(this.#context, findDevice(this.#context, record.name)!));
+      await this.#containers?.ensureNetwork(record.name, record.subnet);
       return record;
     }
     const dedicated = await this.#newDedicated(record);
@@ -196,6 +206,7 @@ export class ServiceOverlays {
     }
     try {
       await backend.ensureDevice(deviceSpec(this.#context, findDevice(this.#context, record.name)!));
+      await this.#containers?.ensureNetwork(record.name, record.subnet);
       await this.#put("dedicated device", next);
     } catch (error) {
       await this.#undoDedicated(next, error);
@@ -271,6 +282,7 @@ export class ServiceOverlays {
   async #removeDevice(record: ServiceRecord, { forgetIdentity }: RemovalOptions): Promise<void> {
     const device = findDevice(this.#context, record.name);
     if (!device || !record.dedicated) return;
+    await this.#containers?.removeNetwork(record.name);
     await this.#context.backend.removeDevice(device.interface, device.tag);
     if (forgetIdentity) await this.#context.marker.remove(serviceOwner(record.name));
     this.#reader.invalidate(device.interface);
@@ -293,6 +305,8 @@ export class ServiceOverlays {
     return this.#locked(service, {}, async () => {
       const record = this.#context.store.services.get(service);
       if (record) await this.#remove(record, { forgetIdentity: true });
+      // One that only the marker tells of, as after the reference.
+      else if (await this.#containers?.isMarked(service)) await this.#containers?.removeNetwork(service);
     });
   }
 
@@ -372,11 +386,12 @@ export function gatewayPrefix(record: ServiceRecord): IpPrefix {
   return { address: parseIp(record.gateway)!, length: parsePrefix(record.subnet)!.length };
 }
 
-function toReply(record: ServiceRecord): ServiceOverlayReply {
+/** @param network Name of the service's container network, where it has one besides the device. */
+function toReply(record: ServiceRecord, network?: string): ServiceOverlayReply {
   const { dedicated } = record;
   if (!dedicated) return { name: record.bridge, mode: "shared" };
   return {
-    name: dedicated.interface,
+    name: network ?? dedicated.interface,
     mode: "dedicated",
     dedicated: {
       wgPublicKey: dedicated.publicKey,

@@ -15,6 +15,7 @@ import type { Phase } from "../state/records.ts";
 import { peerKey } from "../state/state_store.ts";
 import { encodeKey } from "../wireguard/keys.ts";
 import { DEFAULT_CLUSTER_CIDR, servicePoolName } from "./address_book.ts";
+import { containerHandle } from "./containers.ts";
 import type { EngineContext } from "./context.ts";
 import type { DeviceReader } from "./devices.ts";
 import { guestHandle } from "./guests.ts";
@@ -141,6 +142,7 @@ async function readDetail(
   return {
     ...facts,
     wireguard,
+    ...containersDetail(context),
     ...(global ? { global } : {}),
     services: serviceDetails(context),
     attachments: attachmentDetails(context),
@@ -177,6 +179,13 @@ function deviceStatus(name: string, scope: PeerScope, { kind, crypto, drops }: D
     ...(crypto === undefined ? {} : { crypto }),
     drops: counts.sort((a, b) => b.count - a.count),
   };
+}
+
+/** The service that containers depend on; absent where they depend on none. */
+function containersDetail({ backend }: EngineContext): Pick<StatusDetail, "containers"> {
+  if (!backend.containers) return {};
+  const { trouble } = backend.containers;
+  return { containers: trouble === undefined ? { kind: "hcn" } : { kind: "hcn", problem: trouble } };
 }
 
 function globalDetail(context: EngineContext): StatusDetail["global"] {
@@ -225,7 +234,14 @@ function attachmentDetails(context: EngineContext): StatusDetail["attachments"] 
     hostLinks: [],
     ...stateOf(context, guestHandle(guest.id), guest.phase),
   }));
-  return [...byPid, ...guests];
+  const containers = [...context.store.endpoints.values()].map((container) => ({
+    handle: containerHandle(container.containerId),
+    service: container.service,
+    ip: container.ip,
+    hostLinks: [],
+    ...stateOf(context, containerHandle(container.containerId), container.phase),
+  }));
+  return [...byPid, ...guests, ...containers];
 }
 
 function stateOf(context: EngineContext, id: string, phase: Phase): { state: ObjectState; problem?: string } {
@@ -235,13 +251,14 @@ function stateOf(context: EngineContext, id: string, phase: Phase): { state: Obj
 }
 
 function pendingWork(context: EngineContext): string[] {
-  const { settings, services, attachments, guests } = context.store;
+  const { settings, services, attachments, guests, endpoints } = context.store;
   const words = { pending: "setting up", removing: "removing", ready: "" } as const;
   const objects: { name: string; phase: Phase }[] = [
     ...(settings.globalDevice ? [{ name: "global overlay", phase: settings.globalDevice.phase }] : []),
     ...[...services.values()].map((s) => ({ name: `service ${s.name}`, phase: s.phase })),
     ...[...attachments.values()].map((a) => ({ name: a.handle, phase: a.phase })),
     ...[...guests.values()].map((g) => ({ name: guestHandle(g.id), phase: g.phase })),
+    ...[...endpoints.values()].map((e) => ({ name: containerHandle(e.containerId), phase: e.phase })),
   ];
   return objects.filter((o) => o.phase !== "ready").map((o) => `${words[o.phase]} ${o.name}`);
 }

@@ -153,8 +153,7 @@ export class HcnContainers implements ContainerNetworks {
       const reading = text === undefined ? undefined : readEndpoint(text);
       if (!reading || readEndpointName(deployment, reading.name) === undefined) continue;
       const namespace = homes.get(id) ?? reading.namespace;
-      if (namespace) await this.#endpoints.detach({ namespace, endpoints: [id] });
-      else await hns.delete("Endpoint", id);
+      await this.#endpoints.detach({ ...(namespace ? { namespace } : {}), endpoints: [id] });
     }
   }
 }

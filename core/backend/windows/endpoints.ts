@@ -212,7 +212,7 @@ export class HcnEndpoints {
 
   /** Whether a place is whole; see `ContainerNetworks.inspect`. */
   async inspect({ namespace, endpoints }: ContainerPlace): Promise<"whole" | "gone" | "broken"> {
-    const reading = await this.#readNamespace(namespace);
+    const reading = namespace === undefined ? undefined : await this.#readNamespace(namespace);
     let there = 0;
     for (const id of endpoints) if (await this.#isThere(id)) there++;
     if (!reading && there === 0) return "gone";
@@ -242,10 +242,13 @@ export class HcnEndpoints {
         return undefined;
       }
     };
-    const isOurs = await attempt(() => this.#empty(namespace, endpoints, attempt));
+    const isEmptied = namespace !== undefined &&
+      await attempt(() => this.#empty(namespace, endpoints, attempt)) === true;
     for (const id of endpoints) await attempt(() => this.#options.hns.delete("Endpoint", id));
-    if (isOurs === true) await attempt(() => this.#options.hns.delete("Namespace", namespace));
-    if (errors.length > 0) throw new TeardownError(`cannot remove HCN namespace ${namespace}`, errors);
+    if (isEmptied) await attempt(() => this.#options.hns.delete("Namespace", namespace));
+    if (errors.length === 0) return;
+    const what = namespace === undefined ? `endpoint ${endpoints.join(", ")}` : `namespace ${namespace}`;
+    throw new TeardownError(`cannot remove HCN ${what}`, errors);
   }
 
   /** Takes the endpoints out of their namespace. @returns Whether it is there and may go. */

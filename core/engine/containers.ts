@@ -1,0 +1,357 @@
+/**
+ * Containers that are attached by an endpoint in a namespace of the host's making (Windows): their addresses,
+ * records, and what happens when either side goes away.
+ *
+ * The caller names a container by its id when it attaches, and by the GUID of its namespace when it detaches.
+ * What is in HCN may outlive a loss of power, so every step is recorded durably.
+ */
+
+import type { ContainerNetworks, ContainerNetworkSpec, FoundEndpoint } from "../backend/containers.ts";
+import { AlreadyExistsError, describeError, IncompleteUndoError, InvalidConfigError } from "../errors.ts";
+import { type IpAddress, parseIp } from "../ip/address.ts";
+import { parsePrefix } from "../ip/prefix.ts";
+import { isHcnEntry, serviceOwner } from "../marker.ts";
+import { checkDnsName, checkHandleId, checkServiceName } from "../network/validate.ts";
+import { shown } from "../quote.ts";
+import type { AttachHandle, AttachRequest } from "../service.ts";
+import type { EndpointRecord, LeaseRecord } from "../state/records.ts";
+import type { StateWriter } from "../state/state_store.ts";
+import { DEFAULT_CLUSTER_CIDR } from "./address_book.ts";
+import { type ContainerHome, ContainerHomes, EXTERNAL_POOL } from "./container_homes.ts";
+import type { EngineContext } from "./context.ts";
+import { keepDnsDefaults } from "./dns_defaults.ts";
+
+/** An attach takes no longer; the caller itself sets no limit, and is answered within 30 s whatever happens. */
+const ATTACH_LIMIT_MS = 25_000;
+
+/** Key of a container in locks, leases and what operators see. */
+export function containerHandle(containerId: string): string {
+  return `container:${containerId}`;
+}
+
+/** A container as the caller names it. */
+export type ContainerHandle = AttachHandle & { readonly platform: "windows_container" };
+
+/** Attaches and detaches containers. */
+export class Containers {
+  readonly #context: EngineContext;
+  readonly #networks: ContainerNetworks;
+  readonly #homes: ContainerHomes;
+  /** Releases under way, by endpoint. */
+  readonly #releases = new Map<string, Promise<void>>();
+
+  constructor(context: EngineContext, networks: ContainerNetworks) {
+    this.#context = context;
+    this.#networks = networks;
+    this.#homes = new ContainerHomes(context);
+  }
+
+  /** Attaching again to the same service gives the same place, as long as it is whole. */
+  attach(
+    { containerId, ip }: ContainerHandle,
+    request: AttachRequest,
+  ): Promise<{ ip: string; namespaceGuid: string }> {
+    checkHandleId("container_id", containerId);
+    checkServiceName(request.service);
+    if (request.dnsDomain !== undefined) checkDnsName("dns_domain", request.dnsDomain);
+    const wanted = ip === undefined ? undefined : parseIp(ip);
+    if (ip !== undefined && !wanted) throw new InvalidConfigError(`invalid IP address ${shown(ip)}`);
+    const keys = { [containerHandle(containerId)]: "write", [`service:${request.service}`]: "read" } as const;
+    return this.#context.locks.run(keys, async () => {
+      const home = await this.#homes.of(request.service);
+      const present = await this.#present(containerId, request.service);
+      const record = present ?? await this.#attachNew(containerId, request, { home, wanted });
+      return { ip: record.ip, namespaceGuid: record.namespace };
+    });
+  }
+
+  /** The attachment that already is what is asked for. What is left of an earlier one is let go. */
+  async #present(containerId: string, service: string): Promise<EndpointRecord | undefined> {
+    const records = this.#recordsOf((record) => record.containerId === containerId);
+    const ready = records.filter((record) => record.phase === "ready");
+    if (records.length === 1 && ready[0] && await this.#inspect(ready[0]) === "whole") {
+      const [record] = ready;
+      if (record.service === "" || record.service === service) return record;
+      throw new AlreadyExistsError(
+        `container ${containerId} is already attached to service ${record.service}: detach it before attaching ` +
+          `it to ${service}`,
+      );
+    }
+    for (const record of records) await this.release(record);
+    return undefined;
+  }
+
+  async #attachNew(
+    containerId: string,
+    request: AttachRequest,
+    { home, wanted }: { readonly home: ContainerHome; readonly wanted: IpAddress | undefined },
+  ): Promise<EndpointRecord> {
+    const { store, clock, log } = this.#context;
+    const giveUpAtMs = clock.monotonicMs() + ATTACH_LIMIT_MS;
+    const { ip, pool, lease } = this.#homes.takeAddress(containerHandle(containerId), home, wanted);
+    let record: EndpointRecord = {
+      endpoint: this.#networks.newId(),
+      namespace: this.#networks.newId(),
+      containerId,
+      service: request.service,
+      ...(home.service === undefined ? {} : { network: home.service }),
+      ip,
+      pool,
+      phase: "pending",
+    };
+    const put = (label: string, next: EndpointRecord, also = (_write: StateWriter): void => {}): Promise<void> =>
+      store.commit(`attach_container windows: ${label}`, (write) => {
+        write.putEndpoint(next);
+        also(write);
+      }).then(() => void (record = next));
+    let isMade = false;
+    try {
+      await put("intent", record, (write) => {
+        if (lease) write.putLease(lease);
+        keepDnsDefaults(this.#context, request, write);
+      });
+      const namespace = await this.#networks.attach({
+        network: this.#networkSpec(home),
+        containerId,
+        endpoint: record.endpoint,
+        namespace: record.namespace,
+        address: { address: parseIp(ip)!, length: home.subnet.length },
+        clusterCidr: parsePrefix(store.settings.globalSettings?.clusterCidr ?? DEFAULT_CLUSTER_CIDR)!,
+        dns: store.settings.dnsDefaults ?? {},
+        giveUpAtMs,
+        onNamespace: (id) => put("namespace", { ...record, namespace: id }),
+      });
+      isMade = true;
+      await put("done", { ...record, namespace, phase: "ready" });
+    } catch (error) {
+      await this.#undo(record, { lease, isLeft: isMade || error instanceof IncompleteUndoError, cause: error });
+      throw error;
+    }
+    log.info("container attached", { handle: containerHandle(containerId), service: request.service, ip });
+    return record;
+  }
+
+  /** Undo of a failed attach; what the host could not take back stays recorded, and is tried again. */
+  async #undo(
+    record: EndpointRecord,
+    { lease, isLeft, cause }: { lease: LeaseRecord | undefined; isLeft: boolean; cause: unknown },
+  ): Promise<void> {
+    const { store, addresses, problems, log } = this.#context;
+    const handle = containerHandle(record.containerId);
+    try {
+      if (isLeft) {
+        problems.set(handle, describeError(cause));
+        const removing = { ...record, phase: "removing" } as const;
+        return await store.commit("attach_container windows: left", (write) => write.putEndpoint(removing));
+      }
+      await store.commit("attach_container windows: undone", (write) => {
+        write.deleteEndpoint(record.endpoint);
+        if (lease) write.deleteLease(lease.ip);
+      });
+      if (lease) addresses.release(lease);
+      problems.delete(handle);
+    } catch (err) {
+      problems.set(handle, `${describeError(cause)}; and undoing it failed: ${describeError(err)}`);
+      log.error("cannot undo a failed attach", { handle, err });
+    }
+  }
+
+  /** Takes a container's network away. Unknown is success, and so is what has to be finished later. */
+  async detach(text: string): Promise<void> {
+    const { locks, log } = this.#context;
+    const id = this.#networks.parseId(text);
+    const isMeant = (record: EndpointRecord): boolean => record.namespace === id || record.containerId === text;
+    const records = this.#recordsOf(isMeant);
+    for (const { containerId } of records) {
+      await locks.run({ [containerHandle(containerId)]: "write" }, async () => {
+        for (const record of this.#recordsOf((one) => one.containerId === containerId && isMeant(one))) {
+          await this.#tryRelease(record);
+        }
+      });
+    }
+    if (records.length > 0) return;
+    if (id === undefined) return log.info("unknown container to detach", { container_id: text });
+    await locks.run({ [`namespace:${id}`]: "write" }, () => this.#detachUnknown(id));
+  }
+
+  /** What an earlier daemon attached and nobody has a record of goes if all of it is this deployment's. */
+  async #detachUnknown(namespace: string): Promise<void> {
+    const { log } = this.#context;
+    try {
+      const endpoints = await this.#networks.claim(this.#deployment, namespace);
+      if (!endpoints) return log.info("unknown container to detach", { namespace });
+      await this.#networks.detach({ namespace, endpoints });
+      log.info("container without a record detached", { namespace, endpoints: endpoints.length });
+    } catch (err) {
+      log.error("cannot detach a container without a record", { namespace, err });
+    }
+  }
+
+  async #tryRelease(record: EndpointRecord): Promise<void> {
+    const { problems, log } = this.#context;
+    const handle = containerHandle(record.containerId);
+    try {
+      await this.release(record);
+    } catch (err) {
+      problems.set(handle, describeError(err));
+      log.error("cannot detach a container yet", { handle, err });
+    }
+  }
+
+  /** Ends an attachment, whatever its phase; who comes second joins the first. */
+  release(record: EndpointRecord): Promise<void> {
+    const { endpoint } = record;
+    let release = this.#releases.get(endpoint);
+    if (!release) {
+      release = this.#release(record).finally(() => this.#releases.delete(endpoint));
+      this.#releases.set(endpoint, release);
+    }
+    return release;
+  }
+
+  async #release(record: EndpointRecord): Promise<void> {
+    const { store, log } = this.#context;
+    if (record.phase !== "removing") {
+      await store.commit("detach_container windows: intent", (write) => {
+        write.putEndpoint({ ...record, phase: "removing" });
+      });
+    }
+    await this.#networks.detach({ namespace: record.namespace, endpoints: [record.endpoint] });
+    await this.#drop(record);
+    log.info("container detached", { handle: containerHandle(record.containerId), service: record.service });
+  }
+
+  /** Forgets a record and gives its address back. */
+  async #drop(record: EndpointRecord): Promise<void> {
+    const { store, addresses, problems } = this.#context;
+    const handle = containerHandle(record.containerId);
+    const lease = store.leases.get(record.ip);
+    const isHeld = record.pool !== EXTERNAL_POOL && lease?.owner === handle;
+    await store.commit("detach_container windows: done", (write) => {
+      write.deleteEndpoint(record.endpoint);
+      if (isHeld) write.deleteLease(record.ip);
+    });
+    if (isHeld) addresses.release(lease);
+    problems.delete(handle);
+  }
+
+  /** Finishes or undoes what broke off. One that is being worked on is none. */
+  async settle(endpoint: string): Promise<void> {
+    await this.#lockedIfFree(endpoint, async (record) => {
+      if (record.phase === "ready") return;
+      this.#context.log.info("settling what was interrupted", { object: containerHandle(record.containerId) });
+      await this.#tryRelease(record);
+    });
+  }
+
+  /** Looks whether a ready attachment is still there: one that is gone is forgotten, a damaged one is told. */
+  async check(endpoint: string): Promise<void> {
+    const { problems, log } = this.#context;
+    await this.#lockedIfFree(endpoint, async (record) => {
+      if (record.phase !== "ready") return;
+      const handle = containerHandle(record.containerId);
+      const state = await this.#inspect(record);
+      if (state === "whole") return void problems.delete(handle);
+      if (state === "broken") {
+        problems.set(handle, "its HCN endpoint or namespace was removed behind the daemon's back: attach it again");
+        return;
+      }
+      log.warn("an attached container is gone from HCN and is forgotten", { handle, ip: record.ip });
+      await this.#drop(record);
+    });
+  }
+
+  /** Takes over an endpoint of ours that no record tells of, so that its address is not handed out again. */
+  async adopt(found: FoundEndpoint & { readonly namespace: string }): Promise<void> {
+    const { store, locks, log } = this.#context;
+    const { endpoint, namespace, containerId, service, ip } = found;
+    const handle = containerHandle(containerId);
+    if (!locks.isFree({ [handle]: "write" })) return;
+    await locks.run({ [handle]: "write" }, async () => {
+      const place = { namespace, endpoints: [endpoint] };
+      if (store.endpoints.has(endpoint) || await this.#networks.inspect(place) === "gone") return;
+      const lease = this.#homes.leaseOf(handle, { service, ip });
+      const record: EndpointRecord = {
+        endpoint,
+        namespace,
+        containerId,
+        service: service ?? "",
+        ...(service === undefined ? {} : { network: service }),
+        ip: ip ?? "",
+        pool: lease?.pool ?? EXTERNAL_POOL,
+        phase: "ready",
+      };
+      await store.commit("import container", (write) => {
+        write.putEndpoint(record);
+        if (lease) write.putLease(lease);
+      });
+      log.warn("took over a container that no record tells of", { handle, namespace, ip });
+    });
+  }
+
+  /** Deletes an endpoint of ours that is in no namespace and that no record tells of. */
+  async removeOrphan({ endpoint, containerId }: FoundEndpoint): Promise<void> {
+    const { store, locks, log } = this.#context;
+    await locks.run({ [containerHandle(containerId)]: "write" }, async () => {
+      if (store.endpoints.has(endpoint)) return;
+      log.warn("removing an endpoint of ours that belongs to nothing", { endpoint, container: containerId });
+      await this.#networks.detach({ endpoints: [endpoint] });
+    });
+  }
+
+  /** Makes the network of a dedicated service. */
+  ensureNetwork(service: string, subnet: string): Promise<void> {
+    return this.#networks.ensureNetwork(this.#networkSpec({ service, subnet: parsePrefix(subnet)! }));
+  }
+
+  /** Removes the network of a dedicated service and what is attached to it. The caller holds the service's lock. */
+  async removeNetwork(service: string): Promise<void> {
+    for (const record of this.#recordsOf((one) => one.network === service)) await this.release(record);
+    await this.#networks.removeNetwork(this.#deployment, service);
+  }
+
+  /** Whether the marker tells of a network for the service. */
+  async isMarked(service: string): Promise<boolean> {
+    const { networks } = await this.#context.marker.load();
+    return networks.some((entry) => entry.owner === serviceOwner(service) && isHcnEntry(entry));
+  }
+
+  /** Name of a dedicated service's network. */
+  networkName(service: string): string {
+    return this.#networks.networkName({ deployment: this.#deployment, service });
+  }
+
+  /** Ends all attachments. */
+  async releaseAll(): Promise<void> {
+    for (const record of this.#recordsOf(() => true)) await this.release(record);
+  }
+
+  /** Runs with a record and the lock of its container, unless somebody has that. */
+  async #lockedIfFree(endpoint: string, work: (record: EndpointRecord) => Promise<void>): Promise<void> {
+    const { store, locks } = this.#context;
+    const before = store.endpoints.get(endpoint);
+    if (!before) return;
+    const keys = { [containerHandle(before.containerId)]: "write" } as const;
+    if (!locks.isFree(keys)) return;
+    await locks.run(keys, async () => {
+      const record = store.endpoints.get(endpoint);
+      if (record) await work(record);
+    });
+  }
+
+  #inspect({ namespace, endpoint }: EndpointRecord): Promise<"whole" | "gone" | "broken"> {
+    return this.#networks.inspect({ namespace, endpoints: [endpoint] });
+  }
+
+  #recordsOf(isMeant: (record: EndpointRecord) => boolean): EndpointRecord[] {
+    return [...this.#context.store.endpoints.values()].filter(isMeant);
+  }
+
+  #networkSpec({ service, subnet }: ContainerHome): ContainerNetworkSpec {
+    return { deployment: this.#deployment, ...(service === undefined ? {} : { service }), subnet };
+  }
+
+  get #deployment(): string {
+    return this.#context.store.settings.globalSettings?.deployment ?? "";
+  }
+}
