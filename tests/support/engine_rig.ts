@@ -30,6 +30,7 @@ export class RecordingLog implements Log {
 export interface Wrappers {
   readonly store?: (store: StateStore) => StateStore;
   readonly backend?: (backend: NetworkBackend) => NetworkBackend;
+  readonly marker?: MarkerFile;
 }
 
 /** One node: a fake host, a data directory, and the engine that runs on them now. */
@@ -62,7 +63,7 @@ export class EngineRig implements AsyncDisposable {
     this.engine = await OverlayEngine.start({
       backend: wrap.backend?.(backend) ?? backend,
       store: this.store,
-      marker: new MarkerFile(join(this.dataDir, "agent_network.json"), { log: this.log }),
+      marker: wrap.marker ?? new MarkerFile(join(this.dataDir, "agent_network.json"), { log: this.log }),
       clock: this.clock,
       log: this.log,
       dataDir: this.dataDir,

@@ -90,7 +90,7 @@ const NAMESPACE = z.object({
 
 /** Reads a network. @throws {OverlayError} If the text is no JSON object. */
 export function readNetwork(answer: string): NetworkReading {
-  const network = parse(answer, NETWORK, "network");
+  const network = parse(answer, NETWORK, "a network");
   const subnets = network.ipams.flatMap((ipam) => ipam.subnets.map((subnet) => subnet.ipaddressprefix));
   return {
     ...withId(network.id),
@@ -102,7 +102,7 @@ export function readNetwork(answer: string): NetworkReading {
 
 /** Reads an endpoint. @throws {OverlayError} If the text is no JSON object. */
 export function readEndpoint(answer: string): EndpointReading {
-  const endpoint = parse(answer, ENDPOINT, "endpoint");
+  const endpoint = parse(answer, ENDPOINT, "an endpoint");
   const network = endpoint.hostcomputenetwork ?? endpoint.virtualnetwork;
   const namespace = endpoint.hostcomputenamespace;
   const configuration = endpoint.ipconfigurations[0] ?? endpoint;
@@ -119,7 +119,7 @@ export function readEndpoint(answer: string): EndpointReading {
 
 /** Reads a namespace. @throws {OverlayError} If the text is no JSON object. */
 export function readNamespace(answer: string): NamespaceReading {
-  const namespace = parse(answer, NAMESPACE, "namespace");
+  const namespace = parse(answer, NAMESPACE, "a namespace");
   const resources = namespace.resources.length > 0 ? namespace.resources : namespace.resourcelist;
   return {
     ...withId(namespace.id),
@@ -172,7 +172,7 @@ function parse<T extends z.ZodType>(answer: string, schema: T, what: string): z.
   }
   const result = schema.safeParse(parsed);
   if (result.success) return result.data as z.output<T>;
-  throw new OverlayError("internal", `HCN answered ${quote(answer)} where a ${what} was expected`);
+  throw new OverlayError("internal", `HCN answered ${quote(answer)} where ${what} was expected`);
 }
 
 /** Services differ in how they write keys (`ID`, `Id`; `IPConfigurations`, `IpConfigurations`). */

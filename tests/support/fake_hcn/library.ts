@@ -124,6 +124,7 @@ export class FakeHcnLibrary implements HcnLibrary {
       case "Enumerate":
         return this.#text(answer ?? this.#hns.list(kind, text));
       case "Create": {
+        if (handle !== undefined) this.#requireLive(handle, "Network");
         const made = this.#hns.create(kind, id, text, target);
         return this.memory.open({ kind, id: made, generation: this.#hns.generation });
       }
