@@ -1,0 +1,168 @@
+/** What no record tells of, what is gone from HCN, and purge. */
+import { assert, assertEquals } from "@std/assert";
+import { BASE, ContainerRig, guid, SLICE } from "../../../support/container_rig.ts";
+import { HOST_DEFAULT } from "../../../support/fake_hcn/service.ts";
+
+const NETWORK = guid(1), FOREIGN = guid(2), NAMESPACE = guid(3);
+
+/** What the reference and others left behind, before our daemon first starts. */
+function leftovers(rig: ContainerRig): void {
+  const { plant } = rig.hns;
+  plant.network(NETWORK, BASE, "Internal", SLICE);
+  plant.network(FOREIGN, "zlayer-dev-overlay", "Internal", "10.201.0.0/28");
+  plant.namespace(NAMESPACE);
+  plant.namespace(guid(4));
+  plant.endpoint(guid(10), "zlayer-a", NETWORK, { ip: "10.200.0.7", namespace: NAMESPACE });
+  plant.endpoint(guid(11), "zlayer-dev-b", FOREIGN, { ip: "10.201.0.7", namespace: guid(4) });
+  plant.endpoint(guid(12), "foo", NETWORK, { ip: "10.200.0.8" });
+  plant.endpoint(guid(13), "zlayer-c", FOREIGN, { ip: "10.201.0.8" });
+  plant.endpoint(guid(14), "zlayerish", NETWORK, { ip: "10.200.0.9" });
+}
+
+Deno.test("the first set-up takes over what is ours, and only that [windows T70]", async (t) => {
+  for (const isOld of [false, true]) {
+    await t.step(isOld ? "answers of version 1" : "answers of version 2", async () => {
+      await using rig = await ContainerRig.start(SLICE, (rig) => {
+        leftovers(rig);
+        rig.hns.isOld = isOld;
+      });
+      const records = [...rig.store.endpoints.values()];
+      assertEquals(records.map(({ containerId, ip, pool }) => [containerId, ip, pool]), [["a", "10.200.0.7", "node"]]);
+      assertEquals(rig.leased(), ["10.200.0.7 node"]);
+      for (let i = 0; i < 10; i++) {
+        const name = `n${i}`;
+        const { ip } = await rig.attach(name).catch(() => ({ ip: "" }));
+        assert(ip !== "10.200.0.7");
+      }
+      await rig.detach(NAMESPACE);
+      assertEquals([rig.hns.endpoints.has(guid(10)), rig.hns.namespaces.has(NAMESPACE)], [false, false]);
+      for (const id of [guid(11), guid(12), guid(13), guid(14)]) assert(rig.hns.endpoints.has(id), id);
+    });
+  }
+});
+
+Deno.test("a container taken over is attached again to whatever service", async () => {
+  await using rig = await ContainerRig.start(SLICE, leftovers);
+  const reply = await rig.attach("a");
+  assertEquals([reply.ip, reply.namespaceGuid], ["10.200.0.7", NAMESPACE]);
+});
+
+Deno.test("an endpoint of ours in no namespace goes when two sweeps have seen it [windows T71]", async () => {
+  await using rig = await ContainerRig.start(SLICE, (rig) => {
+    leftovers(rig);
+    rig.hns.plant.endpoint(guid(15), "zlayer-d", NETWORK, { ip: "10.200.0.10" });
+  });
+  assert(rig.hns.endpoints.has(guid(15)));
+  await rig.engine.sweepContainers();
+  assert(!rig.hns.endpoints.has(guid(15)));
+  for (const id of [guid(10), guid(11), guid(12), guid(13), guid(14)]) assert(rig.hns.endpoints.has(id), id);
+});
+
+Deno.test("a sweep follows after ten minutes [windows T71]", async () => {
+  await using rig = await ContainerRig.start(SLICE, (rig) => {
+    leftovers(rig);
+    rig.hns.plant.endpoint(guid(15), "zlayer-d", NETWORK, { ip: "10.200.0.10" });
+  });
+  const later = (ms: number): Promise<void> => new Promise((resolve) => void rig.node.clock.after(ms, resolve));
+  await rig.drive(later(590_000), 10_000);
+  await rig.settled();
+  assert(rig.hns.endpoints.has(guid(15)));
+  await rig.drive(later(20_000), 10_000);
+  await rig.settled();
+  assert(!rig.hns.endpoints.has(guid(15)));
+});
+
+Deno.test("an endpoint that found a namespace meanwhile stays [windows T71]", async () => {
+  await using rig = await ContainerRig.start(SLICE, (rig) => {
+    leftovers(rig);
+    rig.hns.plant.endpoint(guid(15), "zlayer-d", NETWORK, { ip: "10.200.0.10" });
+  });
+  rig.hns.endpoints.get(guid(15))!.namespace = guid(4);
+  await rig.engine.sweepContainers();
+  assert(rig.hns.endpoints.has(guid(15)));
+  assertEquals(rig.leased().includes("10.200.0.10 node"), true);
+});
+
+Deno.test("the system's namespace is neither changed nor deleted [windows T72]", async () => {
+  await using rig = await ContainerRig.start(SLICE, (rig) => {
+    leftovers(rig);
+    rig.hns.plant.endpoint(guid(16), "zlayer-e", NETWORK, { ip: "10.200.0.11", namespace: HOST_DEFAULT });
+  });
+  await rig.engine.sweepContainers();
+  await rig.engine.sweepContainers();
+  assert(rig.hns.endpoints.has(guid(16)));
+  rig.library.taken();
+  await rig.detach(HOST_DEFAULT);
+  const calls = rig.library.calls.filter(({ id }) => id === HOST_DEFAULT).map(({ name }) => name);
+  assertEquals(calls.filter((name) => /^(Modify|Delete)/.test(name)), []);
+  assert(rig.hns.namespaces.has(HOST_DEFAULT));
+});
+
+Deno.test("a sweep that cannot list changes nothing [windows T73]", async (t) => {
+  for (const list of ["EnumerateNetworks", "EnumerateEndpoints", "EnumerateNamespaces"]) {
+    await t.step(list, async () => {
+      await using rig = await ContainerRig.start();
+      const { namespaceGuid } = await rig.attach("c1");
+      const network = [...rig.hns.networks.keys()][0]!;
+      rig.hns.plant.endpoint(guid(15), "zlayer-d", network, { ip: "10.200.0.10" });
+      await rig.engine.sweepContainers();
+      rig.library.next(list, { hresult: 0x80070005 | 0 });
+      await rig.engine.sweepContainers();
+      assertEquals([rig.store.endpoints.size, rig.hns.endpoints.size], [1, 2]);
+      rig.library.next(list, { text: "not json" });
+      await rig.engine.sweepContainers();
+      assertEquals([rig.store.endpoints.size, rig.hns.endpoints.size], [1, 2]);
+      assert(rig.hns.namespaces.has(namespaceGuid!));
+    });
+  }
+});
+
+Deno.test("a container that is gone from HCN is forgotten, its address free; a damaged one is told of", async () => {
+  await using rig = await ContainerRig.start();
+  await rig.attach("c1", "10.200.0.5");
+  const { namespaceGuid } = await rig.attach("c2", "10.200.0.6");
+  rig.hns.restart();
+  rig.hns.plant.namespace(namespaceGuid!);
+  await rig.drive(rig.engine.sweepContainers());
+  assertEquals(rig.leased(), ["10.200.0.6 node"]);
+  const { detail } = await rig.engine.status(true);
+  assertEquals(detail!.attachments.map(({ handle, state }) => [handle, state]), [["container:c2", "degraded"]]);
+  await rig.settled();
+  assertEquals((await rig.engine.status(true)).detail!.attachments[0]!.state, "degraded", "the regular pass keeps it");
+  await rig.drive(rig.attach("c2", "10.200.0.6"));
+  assertEquals((await rig.engine.status(true)).detail!.attachments[0]!.state, "ready");
+});
+
+Deno.test("purge removes every network of ours, known or not, and goes on after a failure [windows T76] [windows T77] [daemon 55] [daemon 56] [daemon 57]", async (t) => {
+  const plant = (rig: ContainerRig): void => {
+    leftovers(rig);
+    rig.hns.plant.network(guid(20), "under-a-foreign-name", "Internal", "10.203.0.0/28");
+    rig.hns.plant.network(guid(21), `${BASE}-svc-db`, "Internal", "10.200.5.0/28");
+    rig.hns.plant.network(guid(22), `${BASE}-svc-web`, "Internal", "10.200.6.0/28");
+    rig.hns.endpoints.delete(guid(12));
+    rig.hns.endpoints.delete(guid(14));
+    rig.plantMarker(
+      { owner: "base", kind: "hcn-internal", name: BASE, id: NETWORK, subnet: SLICE },
+      { owner: "service:web", kind: "hcn-internal", name: `${BASE}-svc-web`, id: guid(22), subnet: "10.200.6.0/28" },
+      { owner: "service:old", kind: "hcn-transparent", name: "x", id: guid(20), subnet: "10.203.0.0/28" },
+      { owner: "service:wg", kind: "wg-dedicated", name: "zl-wg", id: guid(13), subnet: "10.200.7.0/28" },
+      { owner: "service:bad", kind: "hcn-internal", name: "bad", id: "no-guid", subnet: "10.200.8.0/28" },
+    );
+  };
+  await t.step("all of it", async () => {
+    await using rig = await ContainerRig.start(null, plant);
+    const failures = await rig.containers.purge("zlayer");
+    assertEquals(failures, ["network bad of the marker has no GUID: no-guid"]);
+    assertEquals([...rig.hns.networks.keys()], [FOREIGN]);
+    assertEquals([...rig.hns.endpoints.keys()].sort(), [guid(11), guid(13)]);
+    assertEquals([...rig.hns.namespaces.keys()].sort(), [guid(4), HOST_DEFAULT].sort());
+    assertEquals(await rig.containers.purge("zlayer"), failures, "twice is fine");
+  });
+  await t.step("one that cannot be deleted", async () => {
+    await using rig = await ContainerRig.start(null, plant);
+    rig.library.next("DeleteNetwork", { hresult: 0x80070005 | 0 });
+    const failures = await rig.containers.purge("zlayer");
+    assertEquals(failures.length, 2);
+    assertEquals(rig.hns.networks.size, 2);
+  });
+});
