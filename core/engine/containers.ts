@@ -187,9 +187,11 @@ export class Containers {
     }
   }
 
+  /** What is once recorded as to be removed will be, so a failure to do it now is told to operators alone. */
   async #tryRelease(record: EndpointRecord): Promise<void> {
     const { problems, log } = this.#context;
     const handle = containerHandle(record.containerId);
+    await this.#intend(record);
     try {
       await this.release(record);
     } catch (err) {
@@ -210,15 +212,19 @@ export class Containers {
   }
 
   async #release(record: EndpointRecord): Promise<void> {
-    const { store, log } = this.#context;
-    if (record.phase !== "removing") {
-      await store.commit("detach_container windows: intent", (write) => {
-        write.putEndpoint({ ...record, phase: "removing" });
-      });
-    }
+    await this.#intend(record);
     await this.#networks.detach({ namespace: record.namespace, endpoints: [record.endpoint] });
     await this.#drop(record);
-    log.info("container detached", { handle: containerHandle(record.containerId), service: record.service });
+    this.#context.log.info("container detached", { handle: containerHandle(record.containerId), service: record.service });
+  }
+
+  async #intend({ endpoint }: EndpointRecord): Promise<void> {
+    const { store } = this.#context;
+    const record = store.endpoints.get(endpoint);
+    if (!record || record.phase === "removing") return;
+    await store.commit("detach_container windows: intent", (write) => {
+      write.putEndpoint({ ...record, phase: "removing" });
+    });
   }
 
   /** Forgets a record and gives its address back. */

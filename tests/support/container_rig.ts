@@ -3,6 +3,7 @@
  * library itself. The clock stands still unless {@linkcode ContainerRig.drive} moves it.
  */
 import { assertEquals } from "@std/assert";
+import { setImmediate } from "node:timers";
 import { FakeBackend } from "../../core/backend/fake.ts";
 import { libraryChannel } from "../../core/backend/windows/channel.ts";
 import type { HcnChannel } from "../../core/backend/windows/channel.ts";
@@ -62,7 +63,8 @@ export type Attached = AttachReply & { readonly kind: "attached" };
 export class ContainerRig implements AsyncDisposable {
   readonly node = new EngineRig();
   readonly hns = new FakeHns(() => this.node.clock.monotonicMs());
-  readonly library = new FakeHcnLibrary(this.hns);
+  /** The library of the process that runs now. */
+  library = new FakeHcnLibrary(this.hns);
   readonly files = new MemoryFiles();
   readonly marker = new MarkerFile("agent_network.json", { log: this.node.log, files: this.files });
   containers!: HcnContainers;
@@ -99,6 +101,13 @@ export class ContainerRig implements AsyncDisposable {
     });
     this.containers = containers;
     await this.node.boot({ ...wrap, marker: this.marker, backend: () => new FakeBackend(host, { containers }) });
+  }
+
+  /** Forgets the engine as `kill -9` does, with all that its process held. */
+  kill(store: { close(): void }): void {
+    void this.engine.stop();
+    this.node.kill(store);
+    this.library = new FakeHcnLibrary(this.hns);
   }
 
   /** Stops the engine and starts another on what is left, which first has its look around. */
@@ -174,5 +183,6 @@ export class ContainerRig implements AsyncDisposable {
 
 /** Lets everything run that waits for no clock: promises, commits of the store. */
 export async function tick(): Promise<void> {
-  for (let i = 0; i < 4; i++) await new Promise((resolve) => setTimeout(resolve, 0));
+  for (let i = 0; i < 4; i++) await new Promise((resolve) => setImmediate(resolve));
+  await new Promise((resolve) => setTimeout(resolve, 0));
 }

@@ -58,6 +58,8 @@ export class CallGuard {
   readonly #options: CallGuardOptions;
   readonly #lanes = new Set<Lane>();
   readonly #stuck = new Set<StuckCall>();
+  /** Closes that were refused: a handle is to be closed however long that takes. */
+  #owed: HcnCall[] = [];
   readonly #listeners = new Set<() => void>();
   #lane: Lane | undefined;
   /** Set while new calls are refused. */
@@ -83,13 +85,17 @@ export class CallGuard {
   }
 
   /**
-   * Makes a call.
+   * Makes a call. A close is accepted at any time; if need be it is made later.
    *
    * @throws {UnavailableError} If it did not come back in time, or none is made now.
    * @throws {DeadlineError} If the caller's own time was up first.
    */
   async call(call: HcnCall, limits: CallLimits = {}): Promise<HcnReply> {
     const trouble = this.trouble;
+    if (trouble !== undefined && call.fn.startsWith("HcnClose")) {
+      this.#owed.push(call);
+      return { hresult: 0, record: "" };
+    }
     if (trouble !== undefined) throw new UnavailableError(trouble);
     return await this.#run(call, { ...limits, deadlineMs: CALL_DEADLINE_MS });
   }
@@ -124,18 +130,20 @@ export class CallGuard {
       giveUpAtMs - sinceMs,
       () => isAwaited && abandon(new DeadlineError(`no time is left for ${call.fn}`)),
     );
-    const finish = (): void => {
+    const finish = (): boolean => {
       cancelDeadline();
       cancelGiveUp();
-      if (this.#stuck.delete(stuck)) this.#recover();
       this.#leave(lane);
+      return this.#stuck.delete(stuck);
     };
-    lane.channel.call(call).then((reply) => {
-      finish();
-      if (isAwaited) resolve(reply);
-      else void this.#giveBack(call, reply);
+    lane.channel.call(call).then(async (reply) => {
+      const wasStuck = finish();
+      if (isAwaited) return resolve(reply);
+      // Before anybody is told to go on: whoever cleans up must not come across it half-way.
+      await this.#giveBack(call, reply);
+      if (wasStuck) await this.#recover();
     }, (error) => {
-      finish();
+      if (finish()) void this.#recover();
       // A channel that broke is replaced at the next call.
       if (error instanceof UnavailableError) this.#retire(lane);
       reject(error);
@@ -152,11 +160,22 @@ export class CallGuard {
     if (call.fn === "HcnCreateEndpoint" || call.fn === "HcnCreateNamespace") {
       follow.push({ fn: `HcnDelete${kind}` as HcnCall["fn"], id: call.id! });
     }
-    for (const one of follow) {
-      await this.#run(one, { deadlineMs: CALL_DEADLINE_MS }).catch((err) =>
-        this.#options.log.warn("cannot give back what a late HCN call brought", { call: one.fn, err })
-      );
-    }
+    for (const one of follow) await this.#finish(one);
+  }
+
+  /** A call that cleans up and that nobody waits for. */
+  async #finish(call: HcnCall): Promise<void> {
+    await this.#run(call, { deadlineMs: CALL_DEADLINE_MS }).catch((err) =>
+      this.#options.log.warn("cannot give back what an HCN call brought", { call: call.fn, err })
+    );
+  }
+
+  /** Makes the closes that were refused, but for handles that a hanging call still uses. */
+  async #payOwed(): Promise<void> {
+    const inUse = new Set([...this.#stuck].map(({ call }) => call.handle));
+    const due = this.#owed.filter(({ handle }) => !inUse.has(handle));
+    this.#owed = this.#owed.filter(({ handle }) => inUse.has(handle));
+    for (const call of due) await this.#finish(call);
   }
 
   #openLane(): Lane {
@@ -193,10 +212,13 @@ export class CallGuard {
     this.#probeAfter(FIRST_PROBE_MS);
   }
 
-  #recover(): void {
+  async #recover(): Promise<void> {
+    await this.#payOwed();
     if (this.#trouble === undefined) return;
     this.#trouble = undefined;
     this.#cancelProbe();
+    // What was refused while the others were made.
+    await this.#payOwed();
     this.#options.log.info("the Host Networking Service answers again");
     for (const listener of this.#listeners) listener();
   }
@@ -210,7 +232,7 @@ export class CallGuard {
     try {
       if (this.#stuck.size < MAX_STUCK) {
         await this.#run(PROBE, { deadlineMs: PROBE_DEADLINE_MS });
-        return this.#recover();
+        return await this.#recover();
       }
     } catch (error) {
       this.#options.log.debug("the Host Networking Service still does not answer", { err: describeError(error) });

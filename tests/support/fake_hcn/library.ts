@@ -101,7 +101,8 @@ export class FakeHcnLibrary implements HcnLibrary {
   }
 
   /** What a call made whose answer is lost. */
-  #giveBack({ fn }: HcnCall, { out }: RawHcnReply): void {
+  #giveBack({ fn }: HcnCall, { out, record }: RawHcnReply): void {
+    if (record !== 0n) this.memory.free(record);
     if (out === 0n) return;
     if (/^Hcn(Create|Open)/.test(fn)) this.memory.close(out, kindOf(fn));
     else this.memory.free(out);

@@ -1,0 +1,160 @@
+/** Deadlines and the breaker: a call that hangs fails for its caller, new ones fail at once, recovery comes by itself. */
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { CallGuard } from "../../../../core/backend/windows/call_guard.ts";
+import { type HcnChannel, libraryChannel } from "../../../../core/backend/windows/channel.ts";
+import { DeadlineError, UnavailableError } from "../../../../core/errors.ts";
+import type { HcnCall } from "../../../../ffi/computenetwork.ts";
+import { guid, tick } from "../../../support/container_rig.ts";
+import { FakeClock } from "../../../support/fake_clock.ts";
+import { RecordingLog } from "../../../support/engine_rig.ts";
+import { FakeHcnLibrary } from "../../../support/fake_hcn/library.ts";
+import { FakeHns } from "../../../support/fake_hcn/service.ts";
+
+const LIST: HcnCall = { fn: "HcnEnumerateNetworks" };
+const CREATE: HcnCall = {
+  fn: "HcnCreateNamespace",
+  id: guid(1),
+  text: '{"Type":"Host","SchemaVersion":{"Major":2,"Minor":0}}',
+};
+
+class GuardRig {
+  readonly clock = new FakeClock();
+  readonly hns = new FakeHns(() => this.clock.monotonicMs());
+  readonly library = new FakeHcnLibrary(this.hns);
+  /** Channels opened, and which of them are closed. */
+  readonly channels: { isClosed: boolean }[] = [];
+  recoveries = 0;
+  readonly guard = new CallGuard({ open: () => this.#open(), clock: this.clock, log: new RecordingLog() });
+
+  constructor() {
+    this.guard.onRecovered(() => this.recoveries++);
+  }
+
+  /** A call that hangs until the result is called. */
+  hang(name: string): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.library.next(name, { until: promise });
+    return resolve;
+  }
+
+  async pass(ms: number): Promise<void> {
+    await tick();
+    this.clock.advance(ms);
+    await tick();
+  }
+
+  #open(): HcnChannel {
+    const inner = libraryChannel(this.library);
+    const state = { isClosed: false };
+    this.channels.push(state);
+    return { call: (call) => inner.call(call), close: () => void (state.isClosed = true) };
+  }
+}
+
+Deno.test("a call that hangs fails after 15 s, and new ones at once, with the reason", async () => {
+  const rig = new GuardRig();
+  const release = rig.hang("EnumerateNetworks");
+  const hanging = assertRejects(() => rig.guard.call(LIST), UnavailableError, "HcnEnumerateNetworks");
+  await rig.pass(14_999);
+  assertEquals(rig.guard.trouble, undefined);
+  await rig.pass(1);
+  await hanging;
+  assertStringIncludes(rig.guard.trouble!, "HcnEnumerateNetworks has not come back for 15 s");
+  const before = rig.library.calls.length;
+  await assertRejects(() => rig.guard.call(LIST), UnavailableError, "does not answer");
+  assertEquals(rig.library.calls.length, before, "nothing was called");
+  release();
+  await tick();
+  assertEquals([rig.guard.trouble, rig.recoveries], [undefined, 1]);
+  await rig.guard.call(LIST);
+  assertEquals(rig.library.problems(), []);
+});
+
+Deno.test("a probe on a fresh channel ends the trouble; the old one is closed when it owes nothing", async () => {
+  const rig = new GuardRig();
+  const release = rig.hang("EnumerateNetworks");
+  const hanging = assertRejects(() => rig.guard.call(LIST), UnavailableError);
+  await rig.pass(15_000);
+  await hanging;
+  await rig.pass(1_000);
+  assertEquals([rig.guard.trouble, rig.recoveries], [undefined, 1]);
+  assertEquals(rig.channels.map(({ isClosed }) => isClosed), [false, false]);
+  release();
+  await tick();
+  assertEquals(rig.channels.map(({ isClosed }) => isClosed), [true, false]);
+  assertEquals(rig.library.problems(), []);
+});
+
+Deno.test("probes that hang too come ever more rarely, and end at a limit", async () => {
+  const rig = new GuardRig();
+  const releases = Array.from({ length: 20 }, () => rig.hang("EnumerateNetworks"));
+  const hanging = assertRejects(() => rig.guard.call(LIST), UnavailableError);
+  await rig.pass(15_000);
+  await hanging;
+  for (let i = 0; i < 90; i++) await rig.pass(10_000);
+  assert(rig.guard.trouble !== undefined);
+  assertEquals(rig.library.calls.length, 16, "no more threads than that are given up");
+  releases.shift()!();
+  await tick();
+  assertEquals(rig.guard.trouble, undefined);
+  for (const release of releases) release();
+  await tick();
+  rig.library.taken();
+});
+
+Deno.test("what a late call made is given back: its handle closed, and itself deleted", async (t) => {
+  for (const isDeadline of [false, true]) {
+    await t.step(isDeadline ? "its own time was up" : "the caller's time was up", async () => {
+      const rig = new GuardRig();
+      const release = rig.hang("CreateNamespace");
+      const limits = isDeadline ? {} : { giveUpAtMs: rig.clock.monotonicMs() + 2_000 };
+      const kind = isDeadline ? UnavailableError : DeadlineError;
+      const hanging = assertRejects(() => rig.guard.call(CREATE, limits), kind);
+      await rig.pass(isDeadline ? 15_000 : 2_000);
+      await hanging;
+      assertEquals(rig.guard.trouble !== undefined, isDeadline, "an impatient caller is no trouble");
+      release();
+      await rig.pass(0);
+      assertEquals(rig.hns.namespaces.has(guid(1)), false);
+      assertEquals(rig.library.problems(), []);
+    });
+  }
+});
+
+Deno.test("a call that is slower than its caller trips the breaker when its own time is up", async () => {
+  const rig = new GuardRig();
+  const release = rig.hang("EnumerateNetworks");
+  const limits = { giveUpAtMs: rig.clock.monotonicMs() + 1_000 };
+  const hanging = assertRejects(() => rig.guard.call(LIST, limits), DeadlineError);
+  await rig.pass(1_000);
+  await hanging;
+  await rig.pass(14_000);
+  assert(rig.guard.trouble !== undefined);
+  release();
+  await tick();
+  assertEquals(rig.guard.trouble, undefined);
+});
+
+Deno.test("a broken channel is replaced", async () => {
+  const hns = new FakeHns(() => 0);
+  const library = new FakeHcnLibrary(hns);
+  let opened = 0;
+  const broken: HcnChannel = { call: () => Promise.reject(new UnavailableError("worker died")), close(): void {} };
+  const guard = new CallGuard({
+    open: () => opened++ === 0 ? broken : libraryChannel(library),
+    clock: new FakeClock(),
+    log: new RecordingLog(),
+  });
+  await assertRejects(() => guard.call(LIST), UnavailableError, "worker died");
+  await guard.call(LIST);
+  assertEquals([opened, guard.trouble], [2, undefined]);
+});
+
+Deno.test("a closed guard refuses, and leaves no timer", async () => {
+  const rig = new GuardRig();
+  await rig.guard.call(LIST);
+  rig.guard.close();
+  assertEquals(rig.channels, [{ isClosed: true }]);
+  assertEquals(rig.clock.pendingTimers, 0);
+  await assertRejects(() => rig.guard.call(LIST), UnavailableError, "closed");
+});
