@@ -182,8 +182,9 @@ export class OverlayEngine implements OverlayService {
     await this.#sweeper?.settle();
   }
 
-  /** Compares all containers of Windows with what the host has; resolves when it is done. */
+  /** Settles and compares all containers of Windows with what the host has; resolves when it is done. */
   async sweepContainers(): Promise<void> {
+    await this.#sweeper?.settle();
     await this.#sweeper?.sweep();
   }
 

@@ -25,7 +25,10 @@ const MAIN = join(REPO, "main.ts");
  * Modules that the daemon starts as workers. A worker's module is named at run time only, so `deno compile` has
  * to be told of it.
  */
-export const WORKERS: readonly string[] = ["core/transport/wireguard/worker.ts"];
+export const WORKERS: readonly string[] = [
+  "core/transport/wireguard/worker.ts",
+  "core/backend/windows/worker.ts",
+];
 
 /** What the command line asks for. */
 interface Plan {

@@ -55,6 +55,6 @@ Deno.test("renderCases() has a row for every case and escapes names", () => {
   const page = renderCases([{ id: "ipc 1", path: "tests/x_test.ts", name: "a | b <c>" }]);
   assertStringIncludes(page, "| ipc 1 | [tests/x_test.ts](../tests/x_test.ts) | a \\| b &lt;c> |");
   assertStringIncludes(page, "| ipc 2 | **no test** | |");
-  assertStringIncludes(page, "| daemon 55 | Windows backend | |");
+  assertStringIncludes(page, "| windows T89 | Windows service | |");
   for (const id of ALL_CASES) assert(page.includes(`| ${id} |`), id);
 });

@@ -39,7 +39,9 @@ export class ContainerHomes {
     const record = store.services.get(service);
     if (record?.dedicated) {
       if (record.phase === "ready") return { service, subnet: parsePrefix(record.subnet)! };
-      throw new PreconditionError(`service ${service} is not set up: send setup_service_overlay for it first`);
+      throw new PreconditionError(
+        `service ${service} is not set up: send setup_service_overlay for it first`,
+      );
     }
     const entry = record
       ? undefined
@@ -96,7 +98,7 @@ export class ContainerHomes {
   }
 
   #takeExternal(ip: string, owner: string): TakenAddress {
-    const holder = [...this.#context.store.endpoints.values()].find((record) => record.ip === ip);
+    const holder = [...this.#context.store.containerEndpoints.values()].find((record) => record.ip === ip);
     if (!holder) return { ip, pool: EXTERNAL_POOL };
     throw new AlreadyExistsError(
       `address ${ip} is in use by container ${holder.containerId}: ${owner} needs another one`,

@@ -60,8 +60,8 @@ export class ContainerSweeper {
   /** Finishes and undoes what broke off; resolves when that is done. */
   settle(): Promise<void> {
     return this.#enqueue(async () => {
-      const { endpoints } = this.#context.store;
-      const open = [...endpoints.values()].filter((record) => record.phase !== "ready");
+      const { containerEndpoints } = this.#context.store;
+      const open = [...containerEndpoints.values()].filter((record) => record.phase !== "ready");
       await Promise.all(open.map(({ endpoint }) => this.#containers.settle(endpoint)));
     });
   }
@@ -81,7 +81,7 @@ export class ContainerSweeper {
   /** What the survey shows in its place need not be looked at again. */
   async #checkRecords({ namespaces, allEndpoints }: ContainerSurvey): Promise<void> {
     const { problems, store } = this.#context;
-    for (const { endpoint, namespace, containerId } of [...store.endpoints.values()]) {
+    for (const { endpoint, namespace, containerId } of [...store.containerEndpoints.values()]) {
       const isListed = allEndpoints.has(endpoint) && namespaces.has(namespace);
       if (isListed && !problems.has(`container:${containerId}`)) continue;
       await this.#containers.check(endpoint);
@@ -91,14 +91,14 @@ export class ContainerSweeper {
   async #takeOver({ endpoints }: ContainerSurvey): Promise<void> {
     for (const found of endpoints) {
       const { namespace, endpoint } = found;
-      if (namespace === undefined || this.#context.store.endpoints.has(endpoint)) continue;
+      if (namespace === undefined || this.#context.store.containerEndpoints.has(endpoint)) continue;
       await this.#containers.adopt({ ...found, namespace });
     }
   }
 
   async #removeOrphans({ endpoints }: ContainerSurvey): Promise<void> {
     const isOrphan = ({ endpoint, namespace }: FoundEndpoint): boolean =>
-      namespace === undefined && !this.#context.store.endpoints.has(endpoint);
+      namespace === undefined && !this.#context.store.containerEndpoints.has(endpoint);
     const orphans = endpoints.filter(isOrphan);
     const before = this.#orphans;
     this.#orphans = new Set(orphans.map(({ endpoint }) => endpoint));

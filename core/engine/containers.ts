@@ -14,7 +14,7 @@ import { isHcnEntry, serviceOwner } from "../marker.ts";
 import { checkDnsName, checkHandleId, checkServiceName } from "../network/validate.ts";
 import { shown } from "../quote.ts";
 import type { AttachHandle, AttachRequest } from "../service.ts";
-import type { EndpointRecord, LeaseRecord } from "../state/records.ts";
+import type { ContainerEndpointRecord, LeaseRecord } from "../state/records.ts";
 import type { StateWriter } from "../state/state_store.ts";
 import { DEFAULT_CLUSTER_CIDR } from "./address_book.ts";
 import { type ContainerHome, ContainerHomes, EXTERNAL_POOL } from "./container_homes.ts";
@@ -66,7 +66,7 @@ export class Containers {
   }
 
   /** The attachment that already is what is asked for. What is left of an earlier one is let go. */
-  async #present(containerId: string, service: string): Promise<EndpointRecord | undefined> {
+  async #present(containerId: string, service: string): Promise<ContainerEndpointRecord | undefined> {
     const records = this.#recordsOf((record) => record.containerId === containerId);
     const ready = records.filter((record) => record.phase === "ready");
     if (records.length === 1 && ready[0] && await this.#inspect(ready[0]) === "whole") {
@@ -85,11 +85,11 @@ export class Containers {
     containerId: string,
     request: AttachRequest,
     { home, wanted }: { readonly home: ContainerHome; readonly wanted: IpAddress | undefined },
-  ): Promise<EndpointRecord> {
+  ): Promise<ContainerEndpointRecord> {
     const { store, clock, log } = this.#context;
     const giveUpAtMs = clock.monotonicMs() + ATTACH_LIMIT_MS;
     const { ip, pool, lease } = this.#homes.takeAddress(containerHandle(containerId), home, wanted);
-    let record: EndpointRecord = {
+    let record: ContainerEndpointRecord = {
       endpoint: this.#networks.newId(),
       namespace: this.#networks.newId(),
       containerId,
@@ -99,9 +99,13 @@ export class Containers {
       pool,
       phase: "pending",
     };
-    const put = (label: string, next: EndpointRecord, also = (_write: StateWriter): void => {}): Promise<void> =>
+    const put = (
+      label: string,
+      next: ContainerEndpointRecord,
+      also = (_write: StateWriter): void => {},
+    ): Promise<void> =>
       store.commit(`attach_container windows: ${label}`, (write) => {
-        write.putEndpoint(next);
+        write.putContainerEndpoint(next);
         also(write);
       }).then(() => void (record = next));
     let isMade = false;
@@ -124,7 +128,11 @@ export class Containers {
       isMade = true;
       await put("done", { ...record, namespace, phase: "ready" });
     } catch (error) {
-      await this.#undo(record, { lease, isLeft: isMade || error instanceof IncompleteUndoError, cause: error });
+      await this.#undo(record, {
+        lease,
+        isLeft: isMade || error instanceof IncompleteUndoError,
+        cause: error,
+      });
       throw error;
     }
     log.info("container attached", { handle: containerHandle(containerId), service: request.service, ip });
@@ -133,7 +141,7 @@ export class Containers {
 
   /** Undo of a failed attach; what the host could not take back stays recorded, and is tried again. */
   async #undo(
-    record: EndpointRecord,
+    record: ContainerEndpointRecord,
     { lease, isLeft, cause }: { lease: LeaseRecord | undefined; isLeft: boolean; cause: unknown },
   ): Promise<void> {
     const { store, addresses, problems, log } = this.#context;
@@ -142,10 +150,13 @@ export class Containers {
       if (isLeft) {
         problems.set(handle, describeError(cause));
         const removing = { ...record, phase: "removing" } as const;
-        return await store.commit("attach_container windows: left", (write) => write.putEndpoint(removing));
+        return await store.commit(
+          "attach_container windows: left",
+          (write) => write.putContainerEndpoint(removing),
+        );
       }
       await store.commit("attach_container windows: undone", (write) => {
-        write.deleteEndpoint(record.endpoint);
+        write.deleteContainerEndpoint(record.endpoint);
         if (lease) write.deleteLease(lease.ip);
       });
       if (lease) addresses.release(lease);
@@ -160,7 +171,8 @@ export class Containers {
   async detach(text: string): Promise<void> {
     const { locks, log } = this.#context;
     const id = this.#networks.parseId(text);
-    const isMeant = (record: EndpointRecord): boolean => record.namespace === id || record.containerId === text;
+    const isMeant = (record: ContainerEndpointRecord): boolean =>
+      record.namespace === id || record.containerId === text;
     const records = this.#recordsOf(isMeant);
     for (const { containerId } of records) {
       await locks.run({ [containerHandle(containerId)]: "write" }, async () => {
@@ -188,7 +200,7 @@ export class Containers {
   }
 
   /** What is once recorded as to be removed will be, so a failure to do it now is told to operators alone. */
-  async #tryRelease(record: EndpointRecord): Promise<void> {
+  async #tryRelease(record: ContainerEndpointRecord): Promise<void> {
     const { problems, log } = this.#context;
     const handle = containerHandle(record.containerId);
     await this.#intend(record);
@@ -201,7 +213,7 @@ export class Containers {
   }
 
   /** Ends an attachment, whatever its phase; who comes second joins the first. */
-  release(record: EndpointRecord): Promise<void> {
+  release(record: ContainerEndpointRecord): Promise<void> {
     const { endpoint } = record;
     let release = this.#releases.get(endpoint);
     if (!release) {
@@ -211,30 +223,33 @@ export class Containers {
     return release;
   }
 
-  async #release(record: EndpointRecord): Promise<void> {
+  async #release(record: ContainerEndpointRecord): Promise<void> {
     await this.#intend(record);
     await this.#networks.detach({ namespace: record.namespace, endpoints: [record.endpoint] });
     await this.#drop(record);
-    this.#context.log.info("container detached", { handle: containerHandle(record.containerId), service: record.service });
+    this.#context.log.info("container detached", {
+      handle: containerHandle(record.containerId),
+      service: record.service,
+    });
   }
 
-  async #intend({ endpoint }: EndpointRecord): Promise<void> {
+  async #intend({ endpoint }: ContainerEndpointRecord): Promise<void> {
     const { store } = this.#context;
-    const record = store.endpoints.get(endpoint);
+    const record = store.containerEndpoints.get(endpoint);
     if (!record || record.phase === "removing") return;
     await store.commit("detach_container windows: intent", (write) => {
-      write.putEndpoint({ ...record, phase: "removing" });
+      write.putContainerEndpoint({ ...record, phase: "removing" });
     });
   }
 
   /** Forgets a record and gives its address back. */
-  async #drop(record: EndpointRecord): Promise<void> {
+  async #drop(record: ContainerEndpointRecord): Promise<void> {
     const { store, addresses, problems } = this.#context;
     const handle = containerHandle(record.containerId);
     const lease = store.leases.get(record.ip);
     const isHeld = record.pool !== EXTERNAL_POOL && lease?.owner === handle;
     await store.commit("detach_container windows: done", (write) => {
-      write.deleteEndpoint(record.endpoint);
+      write.deleteContainerEndpoint(record.endpoint);
       if (isHeld) write.deleteLease(record.ip);
     });
     if (isHeld) addresses.release(lease);
@@ -245,7 +260,9 @@ export class Containers {
   async settle(endpoint: string): Promise<void> {
     await this.#lockedIfFree(endpoint, async (record) => {
       if (record.phase === "ready") return;
-      this.#context.log.info("settling what was interrupted", { object: containerHandle(record.containerId) });
+      this.#context.log.info("settling what was interrupted", {
+        object: containerHandle(record.containerId),
+      });
       await this.#tryRelease(record);
     });
   }
@@ -259,7 +276,10 @@ export class Containers {
       const state = await this.#inspect(record);
       if (state === "whole") return void problems.delete(handle);
       if (state === "broken") {
-        problems.set(handle, "its HCN endpoint or namespace was removed behind the daemon's back: attach it again");
+        problems.set(
+          handle,
+          "its HCN endpoint or namespace was removed behind the daemon's back: attach it again",
+        );
         return;
       }
       log.warn("an attached container is gone from HCN and is forgotten", { handle, ip: record.ip });
@@ -275,9 +295,9 @@ export class Containers {
     if (!locks.isFree({ [handle]: "write" })) return;
     await locks.run({ [handle]: "write" }, async () => {
       const place = { namespace, endpoints: [endpoint] };
-      if (store.endpoints.has(endpoint) || await this.#networks.inspect(place) === "gone") return;
+      if (store.containerEndpoints.has(endpoint) || await this.#networks.inspect(place) === "gone") return;
       const lease = this.#homes.leaseOf(handle, { service, ip });
-      const record: EndpointRecord = {
+      const record: ContainerEndpointRecord = {
         endpoint,
         namespace,
         containerId,
@@ -288,7 +308,7 @@ export class Containers {
         phase: "ready",
       };
       await store.commit("import container", (write) => {
-        write.putEndpoint(record);
+        write.putContainerEndpoint(record);
         if (lease) write.putLease(lease);
       });
       log.warn("took over a container that no record tells of", { handle, namespace, ip });
@@ -299,7 +319,7 @@ export class Containers {
   async removeOrphan({ endpoint, containerId }: FoundEndpoint): Promise<void> {
     const { store, locks, log } = this.#context;
     await locks.run({ [containerHandle(containerId)]: "write" }, async () => {
-      if (store.endpoints.has(endpoint)) return;
+      if (store.containerEndpoints.has(endpoint)) return;
       log.warn("removing an endpoint of ours that belongs to nothing", { endpoint, container: containerId });
       await this.#networks.detach({ endpoints: [endpoint] });
     });
@@ -333,24 +353,27 @@ export class Containers {
   }
 
   /** Runs with a record and the lock of its container, unless somebody has that. */
-  async #lockedIfFree(endpoint: string, work: (record: EndpointRecord) => Promise<void>): Promise<void> {
+  async #lockedIfFree(
+    endpoint: string,
+    work: (record: ContainerEndpointRecord) => Promise<void>,
+  ): Promise<void> {
     const { store, locks } = this.#context;
-    const before = store.endpoints.get(endpoint);
+    const before = store.containerEndpoints.get(endpoint);
     if (!before) return;
     const keys = { [containerHandle(before.containerId)]: "write" } as const;
     if (!locks.isFree(keys)) return;
     await locks.run(keys, async () => {
-      const record = store.endpoints.get(endpoint);
+      const record = store.containerEndpoints.get(endpoint);
       if (record) await work(record);
     });
   }
 
-  #inspect({ namespace, endpoint }: EndpointRecord): Promise<"whole" | "gone" | "broken"> {
+  #inspect({ namespace, endpoint }: ContainerEndpointRecord): Promise<"whole" | "gone" | "broken"> {
     return this.#networks.inspect({ namespace, endpoints: [endpoint] });
   }
 
-  #recordsOf(isMeant: (record: EndpointRecord) => boolean): EndpointRecord[] {
-    return [...this.#context.store.endpoints.values()].filter(isMeant);
+  #recordsOf(isMeant: (record: ContainerEndpointRecord) => boolean): ContainerEndpointRecord[] {
+    return [...this.#context.store.containerEndpoints.values()].filter(isMeant);
   }
 
   #networkSpec({ service, subnet }: ContainerHome): ContainerNetworkSpec {

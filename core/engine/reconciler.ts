@@ -351,7 +351,7 @@ function desiredAttachment(
 /** What to try again for an object; nothing for one that is open, `undefined` for one that is not there. */
 function retriesOf(
   object: string,
-  { settings, services, attachments, guests, endpoints }: StateStore,
+  { settings, services, attachments, guests, containerEndpoints }: StateStore,
 ): RepairAction[] | undefined {
   const why = "there was trouble before";
   if (object === "global") {
@@ -359,7 +359,9 @@ function retriesOf(
     return settings.globalDevice.phase === "ready" ? [{ kind: "device", service: "", why }] : [];
   }
   const [kind, id] = [object.slice(0, object.indexOf(":")), object.slice(object.indexOf(":") + 1)];
-  if (kind === "container") return [...endpoints.values()].some((one) => one.containerId === id) ? [] : undefined;
+  if (kind === "container") {
+    return [...containerEndpoints.values()].some((one) => one.containerId === id) ? [] : undefined;
+  }
   if (kind === "guest") return guests.get(id)?.phase === "ready" || !guests.has(id) ? undefined : [];
   if (kind === "service") {
     const service = services.get(id);

@@ -234,7 +234,7 @@ function attachmentDetails(context: EngineContext): StatusDetail["attachments"] 
     hostLinks: [],
     ...stateOf(context, guestHandle(guest.id), guest.phase),
   }));
-  const containers = [...context.store.endpoints.values()].map((container) => ({
+  const containers = [...context.store.containerEndpoints.values()].map((container) => ({
     handle: containerHandle(container.containerId),
     service: container.service,
     ip: container.ip,
@@ -251,14 +251,17 @@ function stateOf(context: EngineContext, id: string, phase: Phase): { state: Obj
 }
 
 function pendingWork(context: EngineContext): string[] {
-  const { settings, services, attachments, guests, endpoints } = context.store;
+  const { settings, services, attachments, guests, containerEndpoints } = context.store;
   const words = { pending: "setting up", removing: "removing", ready: "" } as const;
   const objects: { name: string; phase: Phase }[] = [
     ...(settings.globalDevice ? [{ name: "global overlay", phase: settings.globalDevice.phase }] : []),
     ...[...services.values()].map((s) => ({ name: `service ${s.name}`, phase: s.phase })),
     ...[...attachments.values()].map((a) => ({ name: a.handle, phase: a.phase })),
     ...[...guests.values()].map((g) => ({ name: guestHandle(g.id), phase: g.phase })),
-    ...[...endpoints.values()].map((e) => ({ name: containerHandle(e.containerId), phase: e.phase })),
+    ...[...containerEndpoints.values()].map((e) => ({
+      name: containerHandle(e.containerId),
+      phase: e.phase,
+    })),
   ];
   return objects.filter((o) => o.phase !== "ready").map((o) => `${words[o.phase]} ${o.name}`);
 }

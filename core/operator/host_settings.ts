@@ -1,25 +1,39 @@
-/** Reads from the state database which host-wide settings the daemon changed, without changing the database. */
+/** Reads from the state database what a purge has to know, without changing the database. */
 import { DatabaseSync } from "node:sqlite";
 import type { HostSettings } from "../backend/backend.ts";
 import { describeError, PreconditionError } from "../errors.ts";
 
 /**
- * Former values by path or name; empty when there is no database or nothing was changed.
- *
- * Opens read-only: a purge may be of another release than the database, and a dry run may look while a daemon
- * writes.
+ * Former values of host-wide settings by path or name; empty when there is no database or nothing was changed.
  *
  * @throws {PreconditionError} If the database cannot be read.
  */
 export async function readHostSettings(databasePath: string): Promise<HostSettings> {
+  return onlyTexts(await readSetting(databasePath, "hostSettings"));
+}
+
+/**
+ * Deployment of the last global set-up; empty when there was none.
+ *
+ * @throws {PreconditionError} If the database cannot be read.
+ */
+export async function readDeployment(databasePath: string): Promise<string> {
+  return onlyTexts(await readSetting(databasePath, "globalSettings"))["deployment"] ?? "";
+}
+
+/**
+ * Opens read-only: a purge may be of another release than the database, and a dry run may look while a daemon
+ * writes.
+ */
+async function readSetting(databasePath: string, key: string): Promise<unknown> {
   if (!await isFile(databasePath)) return {};
   // Without a write-ahead log nobody has the database open, and as immutable SQLite makes no such files itself.
   const location = await isFile(`${databasePath}-wal`) ? databasePath : immutableUri(databasePath);
   try {
     const db = new DatabaseSync(location, { readOnly: true });
     try {
-      const row = db.prepare("SELECT document FROM settings WHERE key = 'hostSettings'").get();
-      return onlyTexts(JSON.parse(String(row?.["document"] ?? "{}")));
+      const row = db.prepare("SELECT document FROM settings WHERE key = ?").get(key);
+      return JSON.parse(String(row?.["document"] ?? "{}"));
     } finally {
       db.close();
     }

@@ -5,10 +5,12 @@
  * which knows the former values of those settings, last. What could not be done is told and the rest goes on;
  * running it again does the remainder.
  */
+import { basename } from "@std/path";
 import { EXIT_FAILURE, EXIT_OK } from "../cli/exit_codes.ts";
 import { DataDirBusyError } from "../data_dir.ts";
 import type { NetworkBackend } from "../backend/backend.ts";
 import { describeError } from "../errors.ts";
+import { MARKER_FILE } from "../open_engine.ts";
 import { describePlan, isEmptyPlan, planPurge, type PurgeFindings, type PurgePlan } from "./purge_plan.ts";
 import { cell } from "./text.ts";
 
@@ -17,6 +19,11 @@ export interface PurgeDeps {
   readonly backend: Pick<NetworkBackend, "inventory" | "removeEntry" | "restoreHostSettings">;
   /** Whether a tag is of this installation. */
   readonly isOurs: (tag: string) => boolean;
+  /**
+   * Removes networks that are not in the inventory, on Windows those of HCN; absent where there are none.
+   * @returns What could not be removed, in words.
+   */
+  readonly purgeNetworks?: () => Promise<string[]>;
   /** Settings changed on this host and files of ours. */
   readonly findings: () => Promise<Omit<PurgeFindings, "inventory">>;
   /** Removes one file; one that is gone is no error. */
@@ -41,6 +48,9 @@ export interface PurgeDeps {
 /** How often the directory is tried after the daemon has been asked to stop. */
 const LOCK_ATTEMPTS = 150;
 
+/** For people. */
+const HCN_NETWORKS = "HCN networks of this deployment and of the marker, with their endpoints";
+
 /** Runs the purge; resolves to the exit code. */
 export async function runPurge(
   options: { dryRun: boolean; stopDaemon: boolean },
@@ -51,6 +61,7 @@ export async function runPurge(
   const plan = await makePlan(deps);
   if (isEmptyPlan(plan)) await deps.out("nothing to remove");
   for (const line of describePlan(plan, "remove")) await deps.out(cell(line));
+  if (deps.purgeNetworks) await deps.out(`remove ${HCN_NETWORKS}`);
   const failures = await execute(plan, deps);
   for (const failure of failures) await deps.err(`error: ${cell(failure)}`);
   return failures.length === 0 ? EXIT_OK : EXIT_FAILURE;
@@ -60,6 +71,7 @@ async function dryRun(deps: PurgeDeps): Promise<number> {
   const plan = await makePlan(deps);
   if (isEmptyPlan(plan)) await deps.out("nothing to remove");
   for (const line of describePlan(plan, "would remove")) await deps.out(cell(line));
+  if (deps.purgeNetworks) await deps.out(`would remove ${HCN_NETWORKS}`);
   return EXIT_OK;
 }
 
@@ -81,7 +93,7 @@ async function claim(stopDaemon: boolean, deps: PurgeDeps): Promise<Disposable |
   }
 }
 
-/** Does all steps; the files stay while anything before them failed, since a second run needs them. */
+/** Does all steps; the database stays while anything before it failed, since a second run needs it. */
 async function execute(plan: PurgePlan, deps: PurgeDeps): Promise<string[]> {
   const failures: string[] = [];
   const attempt = async (what: string, step: () => Promise<void>): Promise<void> => {
@@ -97,8 +109,19 @@ async function execute(plan: PurgePlan, deps: PurgeDeps): Promise<string[]> {
   if (Object.keys(plan.hostSettings).length > 0) {
     await attempt("cannot restore host settings", () => deps.backend.restoreHostSettings(plan.hostSettings));
   }
+  if (deps.purgeNetworks) {
+    failures.push(...await deps.purgeNetworks());
+    // What could not be removed is found again by its name, and the caller's uninstall expects the marker gone.
+    for (const path of plan.files.filter(isMarker)) {
+      await attempt(`cannot remove ${path}`, () => deps.removeFile(path));
+    }
+  }
   if (failures.length > 0) return failures;
   for (const path of plan.files) await attempt(`cannot remove ${path}`, () => deps.removeFile(path));
   if (failures.length === 0) await attempt("cannot clear the data directory", deps.clearDataDir);
   return failures;
+}
+
+function isMarker(path: string): boolean {
+  return basename(path) === MARKER_FILE;
 }

@@ -1,5 +1,6 @@
 /** `purge` on this host: its backend, the files of the data directory, the running daemon if there is one. */
 import { join, resolve } from "@std/path";
+import type { ContainerNetworks } from "../backend/containers.ts";
 import { selectBackend } from "../backend/select.ts";
 import { EXIT_FAILURE } from "../cli/exit_codes.ts";
 import type { OperatorCommand } from "../cli/parse.ts";
@@ -12,7 +13,7 @@ import { SILENT_LOG } from "../log.ts";
 import { STATE_FILE } from "../open_engine.ts";
 import { findStaleControlSockets } from "../transport/stale_socket.ts";
 import type { OperatorContext } from "./client.ts";
-import { readHostSettings } from "./host_settings.ts";
+import { readDeployment, readHostSettings } from "./host_settings.ts";
 import { type PurgeDeps, runPurge } from "./purge.ts";
 import { clearDataDir, findOwnFiles, removeOwnFile } from "./purge_files.ts";
 import type { PurgeFindings } from "./purge_plan.ts";
@@ -39,6 +40,7 @@ export async function purgeHost(
     const installation = installationId(dataDir);
     const deps: PurgeDeps = {
       backend,
+      ...purgeNetworks(backend.containers, join(dataDir, STATE_FILE)),
       isOurs: (tag) => isTagOf(installation, tag),
       findings: () => findings(dataDir, host),
       removeFile: removeOwnFile,
@@ -59,6 +61,16 @@ export async function purgeHost(
   } finally {
     backend.close();
   }
+}
+
+/** Networks of containers, where this host has such. */
+function purgeNetworks(
+  containers: ContainerNetworks | undefined,
+  databasePath: string,
+): Pick<PurgeDeps, "purgeNetworks"> {
+  if (!containers) return {};
+  // Without a database that can be read, the default deployment is as good a guess as any; the marker knows more.
+  return { purgeNetworks: async () => containers.purge(await readDeployment(databasePath).catch(() => "")) };
 }
 
 async function findings(

@@ -35,6 +35,7 @@ function daemonSection({ daemon }: StatusView, now: number): string[] {
       ["data dir", daemon.data_dir],
       ["socket", daemon.socket],
       ["wireguard", reason === null ? kind : `${kind} (${reason})`],
+      ["containers", daemon.containers.kind],
     ]),
     ...(daemon.detailed ? [] : ["  This daemon gives no details; what it does not say is not shown."]),
   ];
@@ -123,6 +124,7 @@ function handshake(unixSecs: number | null, now: number): string {
 /** What is wrong, in words, after the tables that name where. */
 function problemsSection(view: StatusView): string[] {
   const problems = [
+    ...(view.daemon.containers.problem === null ? [] : [cell(view.daemon.containers.problem)]),
     ...(view.global.problem === null ? [] : [`global overlay: ${cell(view.global.problem)}`]),
     ...view.services.flatMap(({ name, problem }) =>
       problem === null ? [] : [`service ${cell(name)}: ${cell(problem)}`]

@@ -78,6 +78,8 @@ export interface StatusView {
     readonly data_dir: string | null;
     readonly socket: string;
     readonly wireguard: { readonly kind: string | null; readonly reason: string | null };
+    /** What attaches containers of Windows; all `null` elsewhere. */
+    readonly containers: { readonly kind: string | null; readonly problem: string | null };
     readonly detailed: boolean;
   };
   readonly global: {
@@ -136,6 +138,7 @@ export function statusView(reply: Members, socket: string): StatusView {
 
 function daemonView(detail: Members, socket: string, detailed: boolean): StatusView["daemon"] {
   const wireguard = readObject(detail, "wireguard") ?? {};
+  const containers = readObject(detail, "containers") ?? {};
   return {
     version: readText(detail, "version"),
     pid: readNumber(detail, "pid"),
@@ -143,6 +146,7 @@ function daemonView(detail: Members, socket: string, detailed: boolean): StatusV
     data_dir: readText(detail, "data_dir"),
     socket,
     wireguard: { kind: readText(wireguard, "kind"), reason: readText(wireguard, "reason") },
+    containers: { kind: readText(containers, "kind"), problem: readText(containers, "problem") },
     detailed,
   };
 }

@@ -96,7 +96,7 @@ export interface AttachmentRecord {
 }
 
 /** A container that is attached by an endpoint in a namespace of the host's making (Windows). */
-export interface EndpointRecord {
+export interface ContainerEndpointRecord {
   /** GUID of the endpoint, chosen before it is made. */
   readonly endpoint: string;
   /** GUID of the namespace. */

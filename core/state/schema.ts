@@ -24,7 +24,7 @@ const MIGRATIONS: readonly string[] = [
                                 PRIMARY KEY (service, public_key)) STRICT, WITHOUT ROWID;
   `,
   `
-  CREATE TABLE endpoints  (endpoint TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE container_endpoints (endpoint TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT, WITHOUT ROWID;
   `,
 ];
 

@@ -18,8 +18,8 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { setImmediate } from "node:timers";
 import type {
   AttachmentRecord,
+  ContainerEndpointRecord,
   DnsRecord,
-  EndpointRecord,
   GlobalDevice,
   GlobalSettings,
   GuestRecord,
@@ -53,8 +53,8 @@ export interface StateWriter {
   deleteLease(ip: string): void;
   putAttachment(record: AttachmentRecord): void;
   deleteAttachment(handle: string): void;
-  putEndpoint(record: EndpointRecord): void;
-  deleteEndpoint(endpoint: string): void;
+  putContainerEndpoint(record: ContainerEndpointRecord): void;
+  deleteContainerEndpoint(endpoint: string): void;
   putGuest(record: GuestRecord): void;
   deleteGuest(id: string): void;
   putPeer(record: PeerRecord): void;
@@ -73,7 +73,7 @@ export interface StateStore {
   readonly leases: ReadonlyMap<string, LeaseRecord>;
   readonly attachments: ReadonlyMap<string, AttachmentRecord>;
   /** Keyed by the endpoint's GUID. */
-  readonly endpoints: ReadonlyMap<string, EndpointRecord>;
+  readonly containerEndpoints: ReadonlyMap<string, ContainerEndpointRecord>;
   readonly guests: ReadonlyMap<string, GuestRecord>;
   /** Keyed by {@linkcode peerKey}. */
   readonly peers: PeerView;
@@ -127,8 +127,8 @@ const SQL = {
   deleteLease: "DELETE FROM leases WHERE ip = ?",
   putAttachment: "INSERT OR REPLACE INTO attachments VALUES (?, ?)",
   deleteAttachment: "DELETE FROM attachments WHERE handle = ?",
-  putEndpoint: "INSERT OR REPLACE INTO endpoints VALUES (?, ?)",
-  deleteEndpoint: "DELETE FROM endpoints WHERE endpoint = ?",
+  putContainerEndpoint: "INSERT OR REPLACE INTO container_endpoints VALUES (?, ?)",
+  deleteContainerEndpoint: "DELETE FROM container_endpoints WHERE endpoint = ?",
   putGuest: "INSERT OR REPLACE INTO guests VALUES (?, ?)",
   deleteGuest: "DELETE FROM guests WHERE id = ?",
   putPeer: "INSERT OR REPLACE INTO peers VALUES (?, ?, ?)",
@@ -151,7 +151,7 @@ class SqliteStateStore implements StateStore {
   readonly services = new Map<string, ServiceRecord>();
   readonly leases = new Map<string, LeaseRecord>();
   readonly attachments = new Map<string, AttachmentRecord>();
-  readonly endpoints = new Map<string, EndpointRecord>();
+  readonly containerEndpoints = new Map<string, ContainerEndpointRecord>();
   readonly guests = new Map<string, GuestRecord>();
   readonly peers = new PeerTable();
   readonly heard = new Map<string, HeardEndpointRecord>();
@@ -263,9 +263,10 @@ class SqliteStateStore implements StateStore {
         run(s.putAttachment, [r.handle, encode(r)], () => this.attachments.set(r.handle, r)),
       deleteAttachment: (handle): void =>
         run(s.deleteAttachment, [handle], () => this.attachments.delete(handle)),
-      putEndpoint: (r): void =>
-        run(s.putEndpoint, [r.endpoint, json(r)], () => this.endpoints.set(r.endpoint, r)),
-      deleteEndpoint: (id): void => run(s.deleteEndpoint, [id], () => this.endpoints.delete(id)),
+      putContainerEndpoint: (r): void =>
+        run(s.putContainerEndpoint, [r.endpoint, json(r)], () => this.containerEndpoints.set(r.endpoint, r)),
+      deleteContainerEndpoint: (id): void =>
+        run(s.deleteContainerEndpoint, [id], () => this.containerEndpoints.delete(id)),
       putGuest: (r): void => run(s.putGuest, [r.id, json(r)], () => this.guests.set(r.id, r)),
       deleteGuest: (id): void => run(s.deleteGuest, [id], () => this.guests.delete(id)),
       putPeer: (r): void =>
@@ -304,8 +305,8 @@ class SqliteStateStore implements StateStore {
     for (const row of rows("attachments")) {
       this.attachments.set(row.handle!, decode<AttachmentRecord>(row.document!));
     }
-    for (const row of rows("endpoints")) {
-      this.endpoints.set(row.endpoint!, decode<EndpointRecord>(row.document!));
+    for (const row of rows("container_endpoints")) {
+      this.containerEndpoints.set(row.endpoint!, decode<ContainerEndpointRecord>(row.document!));
     }
     for (const row of rows("guests")) this.guests.set(row.id!, decode<GuestRecord>(row.document!));
     for (const row of rows("peers")) this.peers.put(decode<PeerRecord>(row.document!));

@@ -39,6 +39,12 @@ export function encodeGuid(text: string): Uint8Array<ArrayBuffer> {
 export function decodeGuid(bytes: Uint8Array): Guid {
   if (bytes.length !== GUID_BYTES) throw new RangeError(`a GUID has 16 bytes, got ${bytes.length}`);
   const digits = PLACES.map((place) => bytes[place]!.toString(16).padStart(2, "0")).join("");
-  return [digits.slice(0, 8), digits.slice(8, 12), digits.slice(12, 16), digits.slice(16, 20), digits.slice(20)]
+  return [
+    digits.slice(0, 8),
+    digits.slice(8, 12),
+    digits.slice(12, 16),
+    digits.slice(16, 20),
+    digits.slice(20),
+  ]
     .join("-");
 }

@@ -2,7 +2,7 @@
  * The numbered cases that the daemon has to meet, and which tests name them. No I/O.
  *
  * A test names a case with a tag in its name: `[ipc 4]` and `[daemon 22]` are cases of the IPC contract and of
- * the process, `[overlay T31]` of the overlay itself.
+ * the process, `[overlay T31]` of the overlay itself, `[windows T40]` of what only Windows has.
  */
 
 /** A case, such as `ipc 4` or `overlay T31`. */
@@ -19,22 +19,34 @@ export interface TaggedTest {
 
 /** Cases that other parts of the product own, and which. */
 const OTHERS: Readonly<Record<CaseId, string>> = {
-  ...owned(["daemon 55", "daemon 56", "daemon 57"], "Windows backend"),
   ...owned(["overlay T45"], "user-space WireGuard"),
   ...owned(range(46, 51).map((n) => `overlay T${n}`), "DNS"),
+  ...owned(range(80, 88).map((n) => `windows T${n}`), "Wintun device"),
+  ...owned(range(89, 91).map((n) => `windows T${n}`), "Windows service"),
+  ...owned(range(92, 94).map((n) => `windows T${n}`), "Windows pipe"),
 };
+
+/** Numbers of the Windows cases, which leave room between their groups. */
+const WINDOWS_CASES = [
+  ...range(1, 16),
+  ...range(20, 38),
+  ...range(40, 60),
+  ...range(70, 77),
+  ...range(80, 94),
+];
 
 /** Every case there is, in order. */
 export const ALL_CASES: readonly CaseId[] = [
   ...range(1, 9).map((n) => `ipc ${n}`),
   ...range(1, 58).map((n) => `daemon ${n}`),
   ...range(1, 51).map((n) => `overlay T${n}`),
+  ...WINDOWS_CASES.map((n) => `windows T${n}`),
 ];
 
 /** Cases that must have a test. */
 export const REQUIRED_CASES: readonly CaseId[] = ALL_CASES.filter((id) => !Object.hasOwn(OTHERS, id));
 
-const TAG = /\[(ipc \d+|daemon \d+|overlay T\d+)\]/g;
+const TAG = /\[(ipc \d+|daemon \d+|overlay T\d+|windows T\d+)\]/g;
 /** A literal on one line, so that a stray quote in a comment or an expression spoils one line at most. */
 const STRING = /"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\\n])*`/g;
 
@@ -70,7 +82,8 @@ export function renderCases(tests: readonly TaggedTest[]): string {
     "",
     "Made by `deno task cases` from the tags in test names; a test fails when this page is stale or a case of ours",
     "has no test. `ipc`: the wire contract. `daemon`: process, paths, life cycle, marker, ports. `overlay`:",
-    "interface names, WireGuard, addresses. A case without a file belongs to the part that is named.",
+    "interface names, WireGuard, addresses. `windows`: HCN networks and endpoints, the Wintun device, service and",
+    "pipe. A case without a file belongs to the part that is named.",
     "",
     "| case | file | test |",
     "| --- | --- | --- |",

@@ -12,6 +12,9 @@ import {
   removeNetwork,
   serviceOwner,
   upsertNetwork,
+  withDedicated,
+  withHcnNetwork,
+  withoutHcnNetwork,
 } from "../../core/marker.ts";
 import { encodeKey, generateKeyPair, type KeyPair } from "../../core/wireguard/keys.ts";
 
@@ -113,6 +116,42 @@ Deno.test("an entry without WireGuard fields loads with them unset [daemon 46] [
     );
   }
   assertEquals(encodeMarker(marker(loaded.networks[1]!)), encodeMarker(marker(BASE)));
+});
+
+Deno.test("keys of others survive a rewrite, behind ours [windows T16]", () => {
+  const text = JSON.stringify({ version: 1, later: { a: 1 }, networks: [{ extra: [2], ...BASE }] });
+  const entry = { ...BASE, extra: [2] };
+  assertEquals(
+    encodeMarker(upsertNetwork(decodeMarker(text), WEB)),
+    JSON.stringify({ version: 1, networks: [entry, WEB], later: { a: 1 } }, null, 2),
+  );
+});
+
+Deno.test("an entry keeps both facts of a dedicated service, whichever comes first [windows T16] [windows T37]", () => {
+  const network = {
+    owner: "service:web",
+    kind: "hcn-internal",
+    name: "zlayer-overlay-svc-web",
+    id: BASE.id,
+    subnet: "10.200.4.16/28",
+  } as const;
+  const both = { ...WEB, ...network };
+  assertEquals(withHcnNetwork(marker(BASE, WEB), network), marker(BASE, both));
+  assertEquals(withDedicated(marker(BASE, network), WEB), marker(BASE, both));
+  const other = { ...WEB, wg_port: 51999, subnet: "10.200.9.16/28" };
+  assertEquals(
+    withDedicated(marker(both), other),
+    marker({ ...both, wg_port: 51999, subnet: "10.200.9.16/28" }),
+  );
+  assertEquals(withDedicated(marker(), WEB), marker(WEB));
+});
+
+Deno.test("without its network a dedicated service's entry is that of its device, else none [windows T74]", () => {
+  const both = { ...WEB, kind: "hcn-internal", name: "n", id: BASE.id };
+  assertEquals(withoutHcnNetwork(marker(BASE, both), "service:web"), marker(BASE, WEB));
+  assertEquals(withoutHcnNetwork(marker(BASE, WEB), "base"), marker(WEB));
+  assertEquals(withoutHcnNetwork(marker(WEB), "service:web"), marker(WEB), "no network to forget");
+  assertEquals(withoutHcnNetwork(marker(WEB), "base"), marker(WEB));
 });
 
 Deno.test("an empty object is an empty marker, garbage is an error without its text [daemon 47]", () => {

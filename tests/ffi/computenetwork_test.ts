@@ -20,7 +20,11 @@ function fake(): FakeHcnLibrary {
 
 Deno.test("callHcn() copies and frees lists and records, whatever the result [windows T14]", async (t) => {
   const rows = [
-    { name: "a list", fault: {}, want: { hresult: 0, record: "", text: '["{910F7D92-BA2D-4C3F-98AE-7C0AC590D2DC}"]' } },
+    {
+      name: "a list",
+      fault: {},
+      want: { hresult: 0, record: "", text: '["{910F7D92-BA2D-4C3F-98AE-7C0AC590D2DC}"]' },
+    },
     { name: "an empty list", fault: { text: "" }, want: { hresult: 0, record: "", text: "" } },
     {
       name: "a record beside a success",
@@ -32,7 +36,11 @@ Deno.test("callHcn() copies and frees lists and records, whatever the result [wi
       fault: { hresult: 0x803b001b | 0, record: "why" },
       want: { hresult: 0x803b001b, record: "why", text: "" },
     },
-    { name: "a failure without one", fault: { hresult: 0x80070005 | 0 }, want: { hresult: 0x80070005, record: "", text: "" } },
+    {
+      name: "a failure without one",
+      fault: { hresult: 0x80070005 | 0 },
+      want: { hresult: 0x80070005, record: "", text: "" },
+    },
   ];
   for (const { name, fault, want } of rows) {
     await t.step(name, async () => {
@@ -61,7 +69,10 @@ Deno.test("callHcn() frees the record too when the text cannot be read", async (
 Deno.test("the fake notices strings and handles that do not come back, or twice (negative control)", async () => {
   const library = fake();
   const raw = await library.invoke({ fn: "HcnEnumerateNamespaces", text: QUERY });
-  const { handle } = await callHcn(library, { fn: "HcnOpenNamespace", id: "910f7d92-ba2d-4c3f-98ae-7c0ac590d2dc" });
+  const { handle } = await callHcn(library, {
+    fn: "HcnOpenNamespace",
+    id: "910f7d92-ba2d-4c3f-98ae-7c0ac590d2dc",
+  });
   assertEquals(library.problems().length, 2);
   library.freeText(raw.out);
   library.freeText(raw.out);
@@ -93,6 +104,13 @@ Deno.test("the library opens at the first call, by absolute path, and says which
     computenetwork: "C:\\Windows\\System32\\computenetwork.dll",
     ole32: "C:\\Windows\\System32\\ole32.dll",
   });
-  const library = openComputeNetwork({ computenetwork: "/nonexistent/hcn.dll", ole32: "/nonexistent/ole32.dll" });
-  await assertRejects(() => library.invoke({ fn: "HcnEnumerateNetworks" }), LibraryError, "/nonexistent/ole32.dll");
+  const library = openComputeNetwork({
+    computenetwork: "/nonexistent/hcn.dll",
+    ole32: "/nonexistent/ole32.dll",
+  });
+  await assertRejects(
+    () => library.invoke({ fn: "HcnEnumerateNetworks" }),
+    LibraryError,
+    "/nonexistent/ole32.dll",
+  );
 });

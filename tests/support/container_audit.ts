@@ -31,12 +31,12 @@ async function withDedicated(rig: ContainerRig): Promise<void> {
 
 const isAttached = (rig: ContainerRig, reply: unknown): void => {
   const { namespaceGuid, ip } = reply as Attached;
-  const record = [...rig.store.endpoints.values()].find((one) => one.namespace === namespaceGuid);
+  const record = [...rig.store.containerEndpoints.values()].find((one) => one.namespace === namespaceGuid);
   assertEquals([record?.phase, record?.ip], ["ready", ip], "the attach that was answered");
 };
 
 const isDetached = (rig: ContainerRig): void =>
-  assertEquals([...rig.store.endpoints.values()].filter((one) => one.containerId === "c1"), []);
+  assertEquals([...rig.store.containerEndpoints.values()].filter((one) => one.containerId === "c1"), []);
 
 /** All of them. */
 export const CONTAINER_OPERATIONS: readonly ContainerOperation[] = [
@@ -52,12 +52,19 @@ export const CONTAINER_OPERATIONS: readonly ContainerOperation[] = [
     damaged: /^container c1 is not in HCN$/,
     prepare: async (rig) => {
       await withContainers(rig);
-      for (const { id, name } of rig.hns.endpoints.values()) if (name === "zlayer-c1") rig.hns.endpoints.delete(id);
+      for (const { id, name } of rig.hns.endpoints.values()) {
+        if (name === "zlayer-c1") rig.hns.endpoints.delete(id);
+      }
     },
     run: (rig) => rig.attach("c1", "10.200.0.5"),
     promised: isAttached,
   },
-  { name: "attach again", prepare: withContainers, run: (rig) => rig.attach("c1", "10.200.0.5"), promised: isAttached },
+  {
+    name: "attach again",
+    prepare: withContainers,
+    run: (rig) => rig.attach("c1", "10.200.0.5"),
+    promised: isAttached,
+  },
   {
     name: "attach to a dedicated service",
     prepare: withDedicated,
@@ -68,7 +75,10 @@ export const CONTAINER_OPERATIONS: readonly ContainerOperation[] = [
   {
     name: "detach by the namespace",
     prepare: withContainers,
-    run: (rig) => rig.detach([...rig.store.endpoints.values()].find((one) => one.containerId === "c1")?.namespace ?? "-"),
+    run: (rig) =>
+      rig.detach(
+        [...rig.store.containerEndpoints.values()].find((one) => one.containerId === "c1")?.namespace ?? "-",
+      ),
     promised: isDetached,
   },
   {
@@ -83,14 +93,17 @@ export const CONTAINER_OPERATIONS: readonly ContainerOperation[] = [
     run: (rig) => rig.engine.teardownServiceOverlay("db"),
     promised: (rig) => {
       assertEquals(rig.store.services.size, 0);
-      assert(![...rig.hns.networks.values()].some(({ name }) => name === networkName({ deployment: DEPLOYMENT, service: "db" })));
+      assert(
+        ![...rig.hns.networks.values()].some(({ name }) =>
+          name === networkName({ deployment: DEPLOYMENT, service: "db" })
+        ),
+      );
     },
   },
 ];
 
 /** Has the regular work done: what broke off, then two looks around. */
 export async function recovered(rig: ContainerRig): Promise<void> {
-  await rig.drive(rig.engine.reconcile());
   await rig.drive(rig.engine.sweepContainers());
   await rig.drive(rig.engine.sweepContainers());
 }
@@ -99,7 +112,7 @@ export async function recovered(rig: ContainerRig): Promise<void> {
 export function auditContainers(rig: ContainerRig): string[] {
   const { store, hns } = rig;
   const wrong: string[] = [];
-  const records = [...store.endpoints.values()];
+  const records = [...store.containerEndpoints.values()];
   for (const { containerId, phase, endpoint, namespace, ip, pool } of records) {
     const who = `container ${containerId}`;
     if (phase !== "ready") wrong.push(`${who} is still ${phase}`);
@@ -109,16 +122,22 @@ export function auditContainers(rig: ContainerRig): string[] {
     const lease = store.leases.get(ip);
     if (lease?.owner !== `container:${containerId}` || lease.pool !== pool) wrong.push(`${who} has no lease`);
   }
-  for (const id of hns.endpoints.keys()) if (!store.endpoints.has(id)) wrong.push(`endpoint ${id} leaked`);
+  for (const id of hns.endpoints.keys()) {
+    if (!store.containerEndpoints.has(id)) wrong.push(`endpoint ${id} leaked`);
+  }
   for (const id of hns.namespaces.keys()) {
-    if (id !== HOST_DEFAULT && !records.some(({ namespace }) => namespace === id)) wrong.push(`namespace ${id} leaked`);
+    if (id !== HOST_DEFAULT && !records.some(({ namespace }) => namespace === id)) {
+      wrong.push(`namespace ${id} leaked`);
+    }
   }
   for (const { ip, owner } of store.leases.values()) {
     const isHeld = records.some((one) => one.ip === ip && `container:${one.containerId}` === owner);
     if (owner.startsWith("container:") && !isHeld) wrong.push(`lease ${ip} of ${owner} leaked`);
   }
   wrong.push(...auditNetworks(rig), ...rig.library.problems());
-  for (const { name, phase } of store.services.values()) if (phase !== "ready") wrong.push(`${name} is still ${phase}`);
+  for (const { name, phase } of store.services.values()) {
+    if (phase !== "ready") wrong.push(`${name} is still ${phase}`);
+  }
   return wrong;
 }
 
@@ -131,7 +150,9 @@ function auditNetworks({ store, hns, networks }: ContainerRig): string[] {
   const wrong = [...hns.networks.values()].filter(({ name }) => !wanted.has(name))
     .map(({ name }) => `network ${name} leaked`);
   for (const { owner, kind } of networks) {
-    if (kind.startsWith("hcn") && ![...wanted.values()].includes(owner)) wrong.push(`marker entry ${owner} leaked`);
+    if (kind.startsWith("hcn") && ![...wanted.values()].includes(owner)) {
+      wrong.push(`marker entry ${owner} leaked`);
+    }
   }
   return wrong;
 }

@@ -72,7 +72,10 @@ export class ContainerRig implements AsyncDisposable {
   openChannel = (): HcnChannel => libraryChannel(this.library);
 
   /** A rig with an engine, node id 1, and, unless it is `null`, a global overlay with this slice. */
-  static async start(slice: string | null = SLICE, prepare = (_rig: ContainerRig): void => {}): Promise<ContainerRig> {
+  static async start(
+    slice: string | null = SLICE,
+    prepare = (_rig: ContainerRig): void => {},
+  ): Promise<ContainerRig> {
     const rig = new ContainerRig();
     prepare(rig);
     await rig.boot();
@@ -100,7 +103,11 @@ export class ContainerRig implements AsyncDisposable {
       uplinkAdapter: this.uplinkAdapter,
     });
     this.containers = containers;
-    await this.node.boot({ ...wrap, marker: this.marker, backend: () => new FakeBackend(host, { containers }) });
+    await this.node.boot({
+      ...wrap,
+      marker: this.marker,
+      backend: () => new FakeBackend(host, { containers }),
+    });
   }
 
   /** Forgets the engine as `kill -9` does, with all that its process held. */
@@ -133,7 +140,11 @@ export class ContainerRig implements AsyncDisposable {
   }
 
   /** Attaches to the service `web`. */
-  async attach(containerId: string, ip?: string, more: { service?: string; dnsServer?: string; dnsDomain?: string } = {}): Promise<Attached> {
+  async attach(
+    containerId: string,
+    ip?: string,
+    more: { service?: string; dnsServer?: string; dnsDomain?: string } = {},
+  ): Promise<Attached> {
     const request = { handle: container(containerId, ip), service: "web", joinGlobal: false, ...more };
     return await this.engine.attachContainer(request) as Attached;
   }

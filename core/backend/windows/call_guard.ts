@@ -208,7 +208,9 @@ export class CallGuard {
     this.#retire(lane);
     if (this.#trouble !== undefined) return;
     this.#trouble = { fn: call.fn, sinceMs };
-    this.#options.log.error("the Host Networking Service does not answer; calls are refused", { call: call.fn });
+    this.#options.log.error("the Host Networking Service does not answer; calls are refused", {
+      call: call.fn,
+    });
     this.#probeAfter(FIRST_PROBE_MS);
   }
 
@@ -235,7 +237,9 @@ export class CallGuard {
         return await this.#recover();
       }
     } catch (error) {
-      this.#options.log.debug("the Host Networking Service still does not answer", { err: describeError(error) });
+      this.#options.log.debug("the Host Networking Service still does not answer", {
+        err: describeError(error),
+      });
     }
     this.#probeAfter(Math.min(2 * delayMs, LAST_PROBE_MS));
   }

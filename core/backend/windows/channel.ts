@@ -111,7 +111,9 @@ export class WorkerChannel implements HcnChannel {
     const waiting = this.#waiting.get(reply.id);
     this.#waiting.delete(reply.id);
     if (reply.ok) waiting?.resolve(reply.reply);
-    else waiting?.reject(reply.isMissing ? noService(reply.message) : new OverlayError("internal", reply.message));
+    else {waiting?.reject(
+        reply.isMissing ? noService(reply.message) : new OverlayError("internal", reply.message),
+      );}
   }
 
   #fail(failure: Error): void {

@@ -1,6 +1,6 @@
 /** {@linkcode ContainerNetworks} on the Host Compute Network service. */
 
-import { type ComputeNetworkPaths } from "../../../ffi/computenetwork.ts";
+import type { ComputeNetworkPaths } from "../../../ffi/computenetwork.ts";
 import { type Guid, parseGuid } from "../../../ffi/windows/guid.ts";
 import type { Clock } from "../../clock.ts";
 import { describeError } from "../../errors.ts";

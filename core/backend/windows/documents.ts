@@ -5,7 +5,7 @@
  * Addresses of an ACL are lists in one string. Keys are spelled as the official schema spells them.
  */
 
-import { type Guid } from "../../../ffi/windows/guid.ts";
+import type { Guid } from "../../../ffi/windows/guid.ts";
 import { InvalidConfigError } from "../../errors.ts";
 import { formatIp, ipAdd, type IpAddress } from "../../ip/address.ts";
 import { canonicalPrefix, formatPrefix, type IpPrefix, networkAddress } from "../../ip/prefix.ts";
@@ -51,7 +51,9 @@ export function checkHcnSubnet(subnet: IpPrefix): IpPrefix {
   }
   if (subnet.length > MAX_SUBNET_LENGTH) {
     throw new InvalidConfigError(
-      `subnet ${formatPrefix(subnet)} has no room for a gateway and a container: use /${MAX_SUBNET_LENGTH} or wider`,
+      `subnet ${
+        formatPrefix(subnet)
+      } has no room for a gateway and a container: use /${MAX_SUBNET_LENGTH} or wider`,
     );
   }
   return canonicalPrefix(subnet);

@@ -71,7 +71,9 @@ export class HcnEndpoints {
   async #connect(spec: ContainerEndpointSpec, undo: UndoList): Promise<Guid> {
     const { networks, clock } = this.#options;
     const network = await networks.ensure(spec.network);
-    if (clock.monotonicMs() >= spec.giveUpAtMs) throw new DeadlineError(`no time is left for ${spec.containerId}`);
+    if (clock.monotonicMs() >= spec.giveUpAtMs) {
+      throw new DeadlineError(`no time is left for ${spec.containerId}`);
+    }
     const hns = this.#options.hns.until(spec.giveUpAtMs);
     await using namespace = await this.#makeNamespace(hns, spec, undo);
     const id = await this.#realId(namespace, spec, undo);
@@ -92,7 +94,11 @@ export class HcnEndpoints {
     }
   }
 
-  #makeNamespace(hns: Hns, { namespace, containerId }: ContainerEndpointSpec, undo: UndoList): Promise<HcnObject> {
+  #makeNamespace(
+    hns: Hns,
+    { namespace, containerId }: ContainerEndpointSpec,
+    undo: UndoList,
+  ): Promise<HcnObject> {
     const what = `cannot create an HCN namespace for container ${containerId}`;
     return this.#make(
       undo,
@@ -166,7 +172,10 @@ export class HcnEndpoints {
     const again = await hns.open("Network", known.id);
     if (again) return { known, handle: again };
     networks.forget(known.name);
-    throw new OverlayError("unavailable", `HCN network ${known.name} (${known.id}) vanished right after it was made`);
+    throw new OverlayError(
+      "unavailable",
+      `HCN network ${known.name} (${known.id}) vanished right after it was made`,
+    );
   }
 
   /** Tries again while the network is so young that its addresses may not be ready. */
@@ -186,7 +195,11 @@ export class HcnEndpoints {
     }
   }
 
-  async #add(namespace: HcnObject, endpoint: HcnObject, { containerId }: ContainerEndpointSpec): Promise<void> {
+  async #add(
+    namespace: HcnObject,
+    endpoint: HcnObject,
+    { containerId }: ContainerEndpointSpec,
+  ): Promise<void> {
     const what = `cannot put the endpoint of container ${containerId} into its namespace`;
     try {
       await namespace.modify(modifyNamespaceDocument("Add", endpoint.id), what);
@@ -265,7 +278,10 @@ export class HcnEndpoints {
     const others = reading.endpoints.filter((one) => !endpoints.includes(one));
     for (const other of others) {
       if (!await this.#isThere(other)) continue;
-      this.#options.log.warn("an HCN namespace holds endpoints of others and stays", { namespace: id, other });
+      this.#options.log.warn("an HCN namespace holds endpoints of others and stays", {
+        namespace: id,
+        other,
+      });
       return false;
     }
     return true;

@@ -87,7 +87,10 @@ export class Hns {
   /** Opens an object; `undefined` if there is none of this id. */
   async open(kind: HcnKind, id: Guid): Promise<HcnObject | undefined> {
     try {
-      const reply = await this.#call({ fn: `HcnOpen${kind}`, id }, `cannot open HCN ${kind.toLowerCase()} ${id}`);
+      const reply = await this.#call(
+        { fn: `HcnOpen${kind}`, id },
+        `cannot open HCN ${kind.toLowerCase()} ${id}`,
+      );
       return reply.handle ? this.#object(kind, id, reply.handle) : undefined;
     } catch (error) {
       if (isHcn(error, "not-found")) return undefined;
@@ -164,7 +167,11 @@ export class Hns {
         return reply;
       }
       if (hresultClass(hresult) !== "transient" || attempt === ATTEMPTS) {
-        throw new HcnError(what, call.fn, hresult, { text: describeHresult(hresult), record, attempts: attempt });
+        throw new HcnError(what, call.fn, hresult, {
+          text: describeHresult(hresult),
+          record,
+          attempts: attempt,
+        });
       }
       await pause(clock, ATTEMPT_PAUSE_MS);
     }

@@ -183,7 +183,9 @@ export class HcnNetworks {
     const foreign = same.find((network) => !isAdoptable(network, wish));
     if (foreign) {
       throw new PreconditionError(
-        `an HCN network ${wish.name} of type ${quote(foreign.type)} is there (${foreign.id}), which is not of this ` +
+        `an HCN network ${wish.name} of type ${
+          quote(foreign.type)
+        } is there (${foreign.id}), which is not of this ` +
           "daemon's making: remove it, or choose another deployment name",
       );
     }
@@ -198,7 +200,10 @@ export class HcnNetworks {
   }
 
   /** Networks of exactly this name. A scan reads all there are, since a filter may be refused or ignored. */
-  async #findByName(name: string, { isScan }: { isScan: boolean }): Promise<(NetworkReading & { id: Guid })[]> {
+  async #findByName(
+    name: string,
+    { isScan }: { isScan: boolean },
+  ): Promise<(NetworkReading & { id: Guid })[]> {
     const { hns, log } = this.#options;
     let ids: Guid[] | undefined;
     if (!isScan) {
@@ -235,7 +240,9 @@ export class HcnNetworks {
     if (endpoints.length > 0) {
       throw new PreconditionError(
         `HCN network ${wish.name} has subnet ${network.subnets.join(", ") || "unknown"} and ` +
-          `${endpoints.length} endpoints, but ${formatPrefix(wish.subnet)} is wanted: stop the containers on it first`,
+          `${endpoints.length} endpoints, but ${
+            formatPrefix(wish.subnet)
+          } is wanted: stop the containers on it first`,
       );
     }
     await hns.delete("Network", network.id);
@@ -265,7 +272,8 @@ export class HcnNetworks {
     const entry: HcnNetworkEntry = { owner, kind, name, id, subnet: formatPrefix(subnet) };
     await this.#options.marker.update((marker) => {
       const former = marker.networks.find((one) => one.owner === owner);
-      const isSame = former !== undefined && former.kind === kind && former.name === name && former.id === id &&
+      const isSame = former !== undefined && former.kind === kind && former.name === name &&
+        former.id === id &&
         former.subnet === entry.subnet;
       return isSame ? marker : withHcnNetwork(marker, entry);
     });

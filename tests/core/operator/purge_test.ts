@@ -142,6 +142,23 @@ Deno.test("runPurge() goes on over a failure, keeps the database for the next ru
   assertEquals(host.files, []);
 });
 
+Deno.test("runPurge() on Windows: networks go, the marker in any case, and the exit code tells [windows T76] [windows T77]", async (t) => {
+  for (const failures of [[], ["cannot remove HCN network zlayer-overlay: why"]]) {
+    await t.step(failures.length === 0 ? "all goes well" : "one network stays", async () => {
+      const host = new FakeHost();
+      const purgeNetworks = (): Promise<string[]> => Promise.resolve(failures);
+      assertEquals(await runPurge(PURGE, { ...host.deps(), purgeNetworks }), failures.length);
+      assertEquals(host.err, failures.map((text) => `error: ${text}`));
+      assertEquals(host.files, failures.length === 0 ? [] : ["/d/overlayd.db"]);
+      assertEquals(host.out.at(-1)!.startsWith("remove HCN networks"), true);
+    });
+  }
+  const host = new FakeHost();
+  const purgeNetworks = (): Promise<string[]> => Promise.reject(new Error("not in a dry run"));
+  assertEquals(await runPurge({ ...PURGE, dryRun: true }, { ...host.deps(), purgeNetworks }), 0);
+  assertEquals(host.out.at(-1)!.startsWith("would remove HCN networks"), true);
+});
+
 unixTest("findOwnFiles() and clearDataDir() spare the caller's files and live sockets", async () => {
   const root = await Deno.makeTempDir({ prefix: "zt-purge-" });
   try {

@@ -13,6 +13,7 @@ Deno.test("statusView() of a detailed reply holds everything once", () => {
     data_dir: "/var/lib/zlayer",
     socket: "/run/x.sock",
     wireguard: { kind: "kernel", reason: null },
+    containers: { kind: null, problem: null },
     detailed: true,
   });
   assertEquals(view.global.interface, "zl-prod-g");

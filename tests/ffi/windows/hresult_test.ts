@@ -66,7 +66,11 @@ Deno.test("an unknown code is an error, or fine if it says so", () => {
 
 Deno.test("HcnError says what was attempted, function, code, symbol and record [windows T14]", async (t) => {
   const rows = [
-    { name: "a record", record: '{"Success":false,"Error":"no such","ErrorCode":2151350273}', want: ": no such" },
+    {
+      name: "a record",
+      record: '{"Success":false,"Error":"no such","ErrorCode":2151350273}',
+      want: ": no such",
+    },
     { name: "no record", record: "", want: "" },
     { name: "a record that is no JSON", record: "plain words", want: ": plain words" },
     { name: "a record without a text", record: '{"Success":false}', want: ': {"Success":false}' },

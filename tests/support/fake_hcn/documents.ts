@@ -1,6 +1,6 @@
 /** The documents that a real HCN refuses, refused with the same HRESULTs. */
 import { parseIp } from "../../../core/ip/address.ts";
-import { formatPrefix, canonicalPrefix, parsePrefix, prefixContains } from "../../../core/ip/prefix.ts";
+import { canonicalPrefix, formatPrefix, parsePrefix, prefixContains } from "../../../core/ip/prefix.ts";
 
 /** A refused document. */
 export class Refusal extends Error {
@@ -12,7 +12,9 @@ export class Refusal extends Error {
 /** A parsed document. */
 export type Doc = Record<string, unknown>;
 
+/** HRESULTs of refusals. */
 export const E_INVALIDARG = 0x80070057, INVALID_JSON = 0x803b001b, INVALID_POLICY = 0x803b000d;
+/** HRESULTs of refusals, continued. */
 export const INVALID_POLICY_TYPE = 0x803b000e, INVALID_SUBNET = 0x803b0032, INVALID_NETWORK_TYPE = 0x803b000b;
 
 const GUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -54,7 +56,10 @@ export function isV2Query(text: string | undefined): { isV2: boolean; filter: Re
   const filter = doc.Filter;
   if (filter !== undefined && typeof filter !== "string") refuse(INVALID_JSON, "Filter is no string");
   const isV2 = (doc.SchemaVersion as { Major?: number } | undefined)?.Major === 2;
-  return { isV2, filter: filter === undefined ? {} : parse(filter as string, "Filter") as Record<string, string> };
+  return {
+    isV2,
+    filter: filter === undefined ? {} : parse(filter as string, "Filter") as Record<string, string>,
+  };
 }
 
 /** Settings of a network. */
@@ -88,11 +93,18 @@ function checkAdapter(policies: unknown): void {
 }
 
 /** Settings of an endpoint on a network. */
-export function checkEndpoint(text: string | undefined, network: string): { doc: Doc; ip: string; length: number } {
+export function checkEndpoint(
+  text: string | undefined,
+  network: string,
+): { doc: Doc; ip: string; length: number } {
   const doc = parse(text, "endpoint");
   // Forbidden on creation, though it is in every answer.
   if ("HostComputeNamespace" in doc) refuse(E_INVALIDARG, "HostComputeNamespace is read-only");
-  onlyKeys(doc, "Name HostComputeNetwork Policies IpConfigurations Dns Routes MacAddress Flags SchemaVersion", "endpoint");
+  onlyKeys(
+    doc,
+    "Name HostComputeNetwork Policies IpConfigurations Dns Routes MacAddress Flags SchemaVersion",
+    "endpoint",
+  );
   schemaVersion(doc, "endpoint");
   if (String(doc.HostComputeNetwork).toLowerCase() !== network) refuse(E_INVALIDARG, "another network's id");
   for (const policy of (doc.Policies ?? []) as Doc[]) checkPolicy(policy);
@@ -107,22 +119,30 @@ export function checkEndpoint(text: string | undefined, network: string): { doc:
 function checkPolicy({ Type, Settings }: Doc): void {
   const settings = (Settings ?? {}) as Doc;
   if (!POLICY_TYPES.has(String(Type))) refuse(INVALID_POLICY_TYPE, `policy type ${Type}`);
-  if (Type === "SDNRoute" && typeof settings.NeedEncap !== "boolean") refuse(INVALID_POLICY, "SDNRoute: NeedEncap");
+  if (Type === "SDNRoute" && typeof settings.NeedEncap !== "boolean") {
+    refuse(INVALID_POLICY, "SDNRoute: NeedEncap");
+  }
   if (Type === "OutBoundNAT" && "Exceptions" in settings && !Array.isArray(settings.Exceptions)) {
     refuse(INVALID_POLICY, "OutBoundNAT: Exceptions");
   }
   if (Type !== "ACL") return;
   if (settings.RuleType !== "Switch" && settings.RuleType !== "Host") refuse(INVALID_POLICY, "ACL: RuleType");
-  if (typeof settings.Priority !== "number" || settings.Priority === 0) refuse(INVALID_POLICY, "ACL: Priority");
+  if (typeof settings.Priority !== "number" || settings.Priority === 0) {
+    refuse(INVALID_POLICY, "ACL: Priority");
+  }
   for (const key of ["Protocols", "LocalAddresses", "RemoteAddresses", "LocalPorts", "RemotePorts"]) {
-    if (key in settings && typeof settings[key] !== "string") refuse(INVALID_POLICY, `ACL: ${key} is no string`);
+    if (key in settings && typeof settings[key] !== "string") {
+      refuse(INVALID_POLICY, `ACL: ${key} is no string`);
+    }
   }
 }
 
 function checkRoutes(routes: unknown): void {
   for (const route of (routes ?? []) as Doc[]) {
     const hop = parseIp(String(route.NextHop)), prefix = parsePrefix(String(route.DestinationPrefix));
-    if (!hop || !prefix || hop.family !== prefix.address.family) refuse(INVALID_JSON, "a route of two families");
+    if (!hop || !prefix || hop.family !== prefix.address.family) {
+      refuse(INVALID_JSON, "a route of two families");
+    }
   }
 }
 
@@ -130,7 +150,9 @@ function checkDns(dns: unknown): void {
   if (dns === undefined) return;
   onlyKeys(dns as Doc, "Domain Search ServerList Options", "Dns");
   for (const key of ["Search", "ServerList", "Options"]) {
-    if (key in (dns as Doc) && !Array.isArray((dns as Doc)[key])) refuse(INVALID_JSON, `Dns: ${key} is no list`);
+    if (key in (dns as Doc) && !Array.isArray((dns as Doc)[key])) {
+      refuse(INVALID_JSON, `Dns: ${key} is no list`);
+    }
   }
 }
 
@@ -148,7 +170,9 @@ export function checkModifyNamespace(text: string | undefined): { request: strin
   onlyKeys(doc, "ResourceType RequestType Settings", "request");
   if (doc.ResourceType !== "Endpoint") refuse(INVALID_JSON, `ResourceType ${doc.ResourceType}`);
   if (doc.RequestType !== "Add" && doc.RequestType !== "Remove") refuse(INVALID_JSON, "RequestType");
-  if (doc.Settings === null || typeof doc.Settings !== "object") refuse(INVALID_JSON, "Settings is no object");
+  if (doc.Settings === null || typeof doc.Settings !== "object") {
+    refuse(INVALID_JSON, "Settings is no object");
+  }
   const endpoint = (doc.Settings as Doc).EndpointId;
   if (typeof endpoint !== "string" || !GUID.test(endpoint)) refuse(INVALID_JSON, `EndpointId ${endpoint}`);
   return { request: doc.RequestType, endpoint };

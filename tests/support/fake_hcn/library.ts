@@ -60,7 +60,11 @@ export class FakeHcnLibrary implements HcnLibrary {
   /** Everything wrong at the end of a case. */
   problems(): string[] {
     const left = this.#faults.map(({ name }) => `a fault for ${name} was never met`);
-    return [...this.memory.problems(), ...left, ...(this.running > 0 ? [`${this.running} calls still run`] : [])];
+    return [
+      ...this.memory.problems(),
+      ...left,
+      ...(this.running > 0 ? [`${this.running} calls still run`] : []),
+    ];
   }
 
   readText(address: bigint): string {
@@ -74,7 +78,11 @@ export class FakeHcnLibrary implements HcnLibrary {
   async invoke(call: HcnCall): Promise<RawHcnReply> {
     const name = call.fn.slice("Hcn".length);
     const target = call.handle === undefined ? undefined : this.#objectOf(call);
-    const logged: LoggedCall = { name, ...idOf(call, target), ...(call.text === undefined ? {} : { text: call.text }) };
+    const logged: LoggedCall = {
+      name,
+      ...idOf(call, target),
+      ...(call.text === undefined ? {} : { text: call.text }),
+    };
     const index = this.calls.push(logged) - 1;
     this.running++;
     try {
@@ -140,7 +148,9 @@ export class FakeHcnLibrary implements HcnLibrary {
         this.#hns.modifyNamespace(target!, text);
         return 0n;
       case "Delete":
-        if (this.memory.isOpen(kind, id)) this.memory.mistakes.push(`${kind} ${id} deleted with a handle open`);
+        if (this.memory.isOpen(kind, id)) {
+          this.memory.mistakes.push(`${kind} ${id} deleted with a handle open`);
+        }
         this.#hns.delete(kind, id);
         return 0n;
       default:

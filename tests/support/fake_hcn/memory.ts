@@ -17,6 +17,7 @@ export class FakeMemory {
   allocated = 0;
   #next = 0x7ff0_0000_1000n;
 
+  /** Hands out a string. */
   allocate(text: string): bigint {
     const address = this.#next += 16n;
     this.#strings.set(address, text);
@@ -24,18 +25,21 @@ export class FakeMemory {
     return address;
   }
 
+  /** Reads one that is live. */
   read(address: bigint): string {
     const text = this.#strings.get(address);
     if (text === undefined) this.mistakes.push(`read of ${address.toString(16)}, which is no live string`);
     return text ?? "";
   }
 
+  /** Takes one back. */
   free(address: bigint): void {
     if (!this.#strings.delete(address)) {
       this.mistakes.push(`free of ${address.toString(16)}, which is no live string`);
     }
   }
 
+  /** Hands out a handle. */
   open(handle: FakeHandle): bigint {
     const value = this.#next += 16n;
     this.#handles.set(value, handle);
@@ -50,10 +54,12 @@ export class FakeMemory {
     return undefined;
   }
 
+  /** Takes one back. */
   close(value: bigint, kind: string): void {
     if (this.handle(value, kind)) this.#handles.delete(value);
   }
 
+  /** Whether a handle of the object is out. */
   isOpen(kind: string, id: string): boolean {
     return [...this.#handles.values()].some((handle) => handle.kind === kind && handle.id === id);
   }

@@ -54,7 +54,10 @@ export type Kind = keyof typeof NOT_FOUND;
 export class FakeHns {
   readonly networks = new Map<string, FakeNetwork>();
   readonly endpoints = new Map<string, FakeEndpoint>();
-  readonly namespaces = new Map<string, FakeNamespace>([[HOST_DEFAULT, { id: HOST_DEFAULT, type: "HostDefault" }]]);
+  readonly namespaces = new Map<string, FakeNamespace>([[HOST_DEFAULT, {
+    id: HOST_DEFAULT,
+    type: "HostDefault",
+  }]]);
   /** Counts restarts: handles of an earlier start are dead. */
   generation = 0;
   /** A network gives no addresses for so long after it was made. */
@@ -81,17 +84,22 @@ export class FakeHns {
     this.generation++;
   }
 
+  /** @throws {Refusal} If there is no such object. */
   require(kind: Kind, id: string): void {
     if (!this.#table(kind).has(id)) throw new Refusal(NOT_FOUND[kind], `${kind} ${id} not found`);
   }
 
+  /** Ids of the objects that pass the filter. */
   list(kind: Kind, query: string | undefined): string {
     const { filter } = isV2Query(query);
-    const ids = [...this.#table(kind).keys()].filter((id) => this.ignoresFilters || this.#passes(kind, id, filter));
+    const ids = [...this.#table(kind).keys()].filter((id) =>
+      this.ignoresFilters || this.#passes(kind, id, filter)
+    );
     // As in the field: braces and case as they come.
     return JSON.stringify(ids.map((id, i) => i % 2 === 0 ? `{${id.toUpperCase()}}` : id));
   }
 
+  /** @returns The id of what was made. */
   create(kind: Kind, id: string, settings: string | undefined, network?: string): string {
     if (kind === "Network") return this.#createNetwork(id, settings);
     if (kind === "Endpoint") return this.#createEndpoint(id, settings, network!);
@@ -101,6 +109,7 @@ export class FakeHns {
     return given;
   }
 
+  /** Properties, in the version that is asked for. */
   query(kind: Kind, id: string, query: string | undefined): string {
     this.require(kind, id);
     const isV2 = isV2Query(query).isV2 && !this.isOld;
@@ -112,6 +121,7 @@ export class FakeHns {
     return JSON.stringify(answer);
   }
 
+  /** Puts an endpoint in, or takes it out. */
   modifyNamespace(id: string, settings: string | undefined): void {
     this.require("Namespace", id);
     const { request, endpoint: endpointId } = checkModifyNamespace(settings);
@@ -126,6 +136,7 @@ export class FakeHns {
     else throw new Refusal(0x80070490, "endpoint is not in the namespace");
   }
 
+  /** @throws {Refusal} If there is no such object, or something refers to it. */
   delete(kind: Kind, id: string): void {
     this.require(kind, id);
     const users = [...this.endpoints.values()].filter((one) => one.network === id || one.namespace === id);
@@ -158,11 +169,17 @@ export class FakeHns {
     const network = this.networks.get(networkId)!;
     const { doc, ip: wanted, length } = checkEndpoint(settings, networkId);
     if (this.endpoints.has(id)) throw new Refusal(0x80070057, `endpoint ${id} exists`);
-    if (this.#nowMs() - network.madeAtMs < this.settleMs) throw new Refusal(0x803b002f, "addresses are not ready");
+    if (this.#nowMs() - network.madeAtMs < this.settleMs) {
+      throw new Refusal(0x803b002f, "addresses are not ready");
+    }
     const ip = this.addresses.shift() ?? wanted;
     const prefix = parsePrefix(network.subnet)!, address = parseIp(wanted)!;
     if (!prefixContains(prefix, address)) throw new Refusal(0x803b001e, `${wanted} is in no subnet`);
-    const reserved = [networkAddress(prefix).value, lastAddress(prefix).value, parseIp(network.gateway)?.value];
+    const reserved = [
+      networkAddress(prefix).value,
+      lastAddress(prefix).value,
+      parseIp(network.gateway)?.value,
+    ];
     const isUsed = [...this.endpoints.values()].some((one) => one.network === networkId && one.ip === wanted);
     if (isUsed || reserved.includes(address.value)) throw new Refusal(0x803b002f, `${wanted} is reserved`);
     this.endpoints.set(id, { id, name: String(doc.Name), network: networkId, ip, length, doc });
@@ -208,7 +225,13 @@ export class FakeHns {
     const resources = [...this.endpoints.values()].filter((one) => one.namespace === id)
       .map((one) => ({ Type: "Endpoint", Data: { Id: one.id.toUpperCase() } }));
     return isV2
-      ? { ID: id.toUpperCase(), NamespaceId: 3, Type: type, Resources: resources, SchemaVersion: { Major: 2, Minor: 0 } }
+      ? {
+        ID: id.toUpperCase(),
+        NamespaceId: 3,
+        Type: type,
+        Resources: resources,
+        SchemaVersion: { Major: 2, Minor: 0 },
+      }
       : {
         ID: id.toUpperCase(),
         IsDefault: type === "HostDefault",

@@ -139,7 +139,10 @@ Deno.test("a broken channel is replaced", async () => {
   const hns = new FakeHns(() => 0);
   const library = new FakeHcnLibrary(hns);
   let opened = 0;
-  const broken: HcnChannel = { call: () => Promise.reject(new UnavailableError("worker died")), close(): void {} };
+  const broken: HcnChannel = {
+    call: () => Promise.reject(new UnavailableError("worker died")),
+    close(): void {},
+  };
   const guard = new CallGuard({
     open: () => opened++ === 0 ? broken : libraryChannel(library),
     clock: new FakeClock(),

@@ -19,7 +19,11 @@ Deno.test("WorkerChannel brings calls and replies across, handles included", asy
   const made = await channel.call({ fn: "HcnCreateNamespace", id: guid(1), text: NAMESPACE });
   assertEquals([made.hresult, typeof made.handle], [0, "bigint"]);
   const handle = made.handle!;
-  const read = await channel.call({ fn: "HcnQueryNamespaceProperties", handle, text: NAMESPACE.replace('"Type":"Host",', "") });
+  const read = await channel.call({
+    fn: "HcnQueryNamespaceProperties",
+    handle,
+    text: NAMESPACE.replace('"Type":"Host",', ""),
+  });
   assertEquals(JSON.parse(read.text!).Type, "Host");
   assertEquals((await channel.call({ fn: "HcnCloseNamespace", handle })).hresult, 0);
   const refused = await channel.call({ fn: "HcnOpenNetwork", id: guid(2) });
@@ -28,7 +32,11 @@ Deno.test("WorkerChannel brings calls and replies across, handles included", asy
 
 Deno.test("a call that hangs holds up no other, and ends with the channel", async () => {
   using channel = open();
-  const stuck = assertRejects(() => channel.call({ fn: "HcnOpenNetwork", id: STUCK_ID }), UnavailableError, "closed");
+  const stuck = assertRejects(
+    () => channel.call({ fn: "HcnOpenNetwork", id: STUCK_ID }),
+    UnavailableError,
+    "closed",
+  );
   await channel.call({ fn: "HcnEnumerateNetworks" });
   channel.close();
   await stuck;
@@ -37,7 +45,11 @@ Deno.test("a call that hangs holds up no other, and ends with the channel", asyn
 
 Deno.test("a library that is not there is said so [windows T35]", async () => {
   using channel = open("missing");
-  await assertRejects(() => channel.call({ fn: "HcnEnumerateNetworks" }), UnsupportedError, "no Host Networking Service");
+  await assertRejects(
+    () => channel.call({ fn: "HcnEnumerateNetworks" }),
+    UnsupportedError,
+    "no Host Networking Service",
+  );
 });
 
 Deno.test("a worker that dies fails its calls", async () => {
@@ -49,7 +61,11 @@ Deno.test("a worker that dies fails its calls", async () => {
 Deno.test("the program's own worker says that there is no library here [windows T35]", async () => {
   const channel = new WorkerChannel({ computenetwork: "/nonexistent/hcn", ole32: "/nonexistent/ole32" });
   try {
-    await assertRejects(() => channel.call({ fn: "HcnEnumerateNetworks" }), UnsupportedError, "/nonexistent/ole32");
+    await assertRejects(
+      () => channel.call({ fn: "HcnEnumerateNetworks" }),
+      UnsupportedError,
+      "/nonexistent/ole32",
+    );
   } finally {
     channel.close();
   }

@@ -15,7 +15,12 @@ import {
 import { InvalidConfigError } from "../../../../core/errors.ts";
 import { formatIp } from "../../../../core/ip/address.ts";
 import { parsePrefix } from "../../../../core/ip/prefix.ts";
-import { checkEndpoint, checkModifyNamespace, checkNamespace, checkNetwork } from "../../../support/fake_hcn/documents.ts";
+import {
+  checkEndpoint,
+  checkModifyNamespace,
+  checkNamespace,
+  checkNetwork,
+} from "../../../support/fake_hcn/documents.ts";
 
 const V2 = { Major: 2, Minor: 0 };
 const NETWORK = "aabbccdd-eeff-0011-2233-445566778899";
@@ -63,7 +68,9 @@ Deno.test("networkDocument() refuses subnets without room, and IPv6 [windows T5]
 
 Deno.test("networkDocument() clears host bits [windows T6]", () => {
   const document = networkDocument({ name: "n", subnet: parsePrefix("10.200.0.5/28")! });
-  const [ipam] = document.Ipams as { Subnets: { IpAddressPrefix: string; Routes: { NextHop: string }[] }[] }[];
+  const [ipam] = document.Ipams as {
+    Subnets: { IpAddressPrefix: string; Routes: { NextHop: string }[] }[];
+  }[];
   assertEquals(ipam!.Subnets[0]!.IpAddressPrefix, "10.200.0.0/28");
   assertEquals(ipam!.Subnets[0]!.Routes[0]!.NextHop, "10.200.0.1");
 });
@@ -74,7 +81,12 @@ Deno.test("policies leave out what is not given, but not NeedEncap [windows T7]"
     Type: "SDNRoute",
     Settings: { DestinationPrefix: "10.200.0.0/16", NeedEncap: false },
   });
-  const rule = { action: "Allow", direction: "In", remoteAddresses: "10.200.0.0/16", ruleType: "Switch" } as const;
+  const rule = {
+    action: "Allow",
+    direction: "In",
+    remoteAddresses: "10.200.0.0/16",
+    ruleType: "Switch",
+  } as const;
   assertEquals(aclPolicy({ ...rule, priority: 65500 }), {
     Type: "ACL",
     Settings: {
@@ -198,7 +210,11 @@ Deno.test("documents of namespaces: a host's own, and changes by bare id [window
   checkNamespace(JSON.stringify(namespaceDocument()));
   for (const request of ["Add", "Remove"] as const) {
     const document = modifyNamespaceDocument(request, NETWORK);
-    assertEquals(document, { ResourceType: "Endpoint", RequestType: request, Settings: { EndpointId: NETWORK } });
+    assertEquals(document, {
+      ResourceType: "Endpoint",
+      RequestType: request,
+      Settings: { EndpointId: NETWORK },
+    });
     assertEquals(checkModifyNamespace(JSON.stringify(document)), { request, endpoint: NETWORK });
   }
 });

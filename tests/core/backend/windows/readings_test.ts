@@ -13,13 +13,22 @@ const A = "aabbccdd-eeff-0011-2233-445566778899", B = "11111111-2222-4333-8444-5
 
 Deno.test("readNetwork() reads both versions, and types it does not know [windows T12]", async (t) => {
   const v2 = { ID: A.toUpperCase(), Name: "n", Ipams: [{ Subnets: [{ IpAddressPrefix: "10.0.0.0/28" }] }] };
-  const v1 = { ID: A, Name: "n", Type: "nat", Subnets: [{ AddressPrefix: "10.0.0.0/28", GatewayAddress: "10.0.0.1" }] };
+  const v1 = {
+    ID: A,
+    Name: "n",
+    Type: "nat",
+    Subnets: [{ AddressPrefix: "10.0.0.0/28", GatewayAddress: "10.0.0.1" }],
+  };
   const rows = [
     { name: "version 2", answer: { ...v2, Type: "Internal" }, type: "Internal" },
     { name: "version 2 without a type, as NAT has it", answer: v2, type: "" },
     { name: "version 1", answer: v1, type: "nat" },
     { name: "an unknown type", answer: { ...v2, Type: "Quantum" }, type: "Quantum" },
-    { name: "the other spelling of the id", answer: { ...v2, ID: undefined, Id: A, Type: "ICS" }, type: "ICS" },
+    {
+      name: "the other spelling of the id",
+      answer: { ...v2, ID: undefined, Id: A, Type: "ICS" },
+      type: "ICS",
+    },
   ];
   for (const { name, answer, type } of rows) {
     await t.step(name, () => {
@@ -51,7 +60,14 @@ Deno.test("readEndpoint() reads both versions [windows T12]", async (t) => {
     },
     {
       name: "version 1",
-      answer: { ID: A, Name: "x", VirtualNetwork: B, VirtualNetworkName: "n", IPAddress: "10.0.0.5", PrefixLength: 28 },
+      answer: {
+        ID: A,
+        Name: "x",
+        VirtualNetwork: B,
+        VirtualNetworkName: "n",
+        IPAddress: "10.0.0.5",
+        PrefixLength: 28,
+      },
       want: { id: A, name: "x", network: B, ip: "10.0.0.5", prefixLength: 28 },
     },
     {
@@ -75,9 +91,21 @@ Deno.test("readNamespace() reads both versions; an object under Resources is non
     "odd",
   ];
   const rows = [
-    { name: "version 2", answer: { ID: A, NamespaceId: 3, Type: "Host", Resources: resources }, type: "Host" },
-    { name: "version 1", answer: { ID: A, IsDefault: false, ResourceList: resources, Resources: { ID: "x" } }, type: "" },
-    { name: "the system's, version 1", answer: { ID: A, IsDefault: true, ResourceList: resources }, type: "HostDefault" },
+    {
+      name: "version 2",
+      answer: { ID: A, NamespaceId: 3, Type: "Host", Resources: resources },
+      type: "Host",
+    },
+    {
+      name: "version 1",
+      answer: { ID: A, IsDefault: false, ResourceList: resources, Resources: { ID: "x" } },
+      type: "",
+    },
+    {
+      name: "the system's, version 1",
+      answer: { ID: A, IsDefault: true, ResourceList: resources },
+      type: "HostDefault",
+    },
   ];
   for (const { name, answer, type } of rows) {
     await t.step(name, () => {
@@ -111,5 +139,7 @@ Deno.test("readGuidList() takes braces and case, passes over a bad element, refu
   assertEquals(bad, []);
   assertEquals(read(`["${A}","junk",7]`), [A]);
   assertEquals(bad, ["junk", 7]);
-  for (const answer of ["not json", "{}", "null"]) assertThrows(() => read(answer), OverlayError, "list of ids");
+  for (const answer of ["not json", "{}", "null"]) {
+    assertThrows(() => read(answer), OverlayError, "list of ids");
+  }
 });

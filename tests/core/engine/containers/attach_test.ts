@@ -41,7 +41,13 @@ Deno.test("attach makes namespace and endpoint, joins them and looks at the resu
   assertEquals(reply.namespaceGuid, reply.namespaceGuid!.toLowerCase());
   assertEquals(JSON.parse(calls.find(({ name }) => name === "CreateNamespace")!.text!).Type, "Host");
   const { detail } = await rig.engine.status(true);
-  const row = { handle: "container:c1", service: "web", ip: "10.200.0.5", hostLinks: [], state: "ready" } as const;
+  const row = {
+    handle: "container:c1",
+    service: "web",
+    ip: "10.200.0.5",
+    hostLinks: [],
+    state: "ready",
+  } as const;
   assertEquals(detail!.attachments, [row]);
   assertEquals(detail!.containers, { kind: "hcn" });
 });
@@ -88,7 +94,12 @@ Deno.test("a wanted address is taken where it can be had, else another one [wind
   const rows = [
     { name: "free", id: "c1", ip: "10.200.0.5", want: "10.200.0.5" },
     { name: "in use", id: "c2", ip: "10.200.0.5", want: "10.200.0.14" },
-    { name: "the gateway, which the caller's own pool begins with", id: "c3", ip: "10.200.0.1", want: "10.200.0.2" },
+    {
+      name: "the gateway, which the caller's own pool begins with",
+      id: "c3",
+      ip: "10.200.0.1",
+      want: "10.200.0.2",
+    },
     { name: "the network's own", id: "c4", ip: "10.200.0.0", want: "10.200.0.3" },
     { name: "broadcast", id: "c5", ip: "10.200.0.15", want: "10.200.0.4" },
   ];
@@ -118,9 +129,17 @@ Deno.test("what cannot be is refused before HCN is asked [windows T43]", async (
   await t.step("bad names and addresses", async () => {
     await using rig = await ContainerRig.start();
     await assertRejects(() => rig.attach("a/b"), InvalidConfigError, "container_id");
-    await assertRejects(() => rig.attach("c1", "10.200.0"), InvalidConfigError, "invalid IP address 10.200.0");
+    await assertRejects(
+      () => rig.attach("c1", "10.200.0"),
+      InvalidConfigError,
+      "invalid IP address 10.200.0",
+    );
     await assertRejects(() => rig.attach("c1", undefined, { service: "" }), InvalidConfigError, "service");
-    await assertRejects(() => rig.attach("c1", undefined, { dnsDomain: "a b" }), InvalidConfigError, "dns_domain");
+    await assertRejects(
+      () => rig.attach("c1", undefined, { dnsDomain: "a b" }),
+      InvalidConfigError,
+      "dns_domain",
+    );
     assertEquals(rig.library.taken(), []);
   });
 });
@@ -130,7 +149,7 @@ Deno.test("a namespace that cannot be made costs nothing [windows T44]", async (
   rig.library.next("CreateNamespace", refusal(0x80070005));
   await assertRejects(() => rig.attach("c1", "10.200.0.5"), Error, "because");
   assertEquals(rig.library.taken(), ["CreateNamespace"]);
-  assertEquals([rig.leased(), rig.store.endpoints.size], [[], 0]);
+  assertEquals([rig.leased(), rig.store.containerEndpoints.size], [[], 0]);
 });
 
 Deno.test("an endpoint that cannot be made takes its namespace along [windows T45]", async (t) => {
@@ -138,7 +157,11 @@ Deno.test("an endpoint that cannot be made takes its namespace along [windows T4
     { call: "CreateEndpoint", hresult: 0x803b000d, text: "OutBoundNAT" },
     { call: "CreateEndpoint", hresult: 0x803b000e, text: "policies" },
     { call: "CreateEndpoint", hresult: 0x803b0037, text: "policies" },
-    { call: "CreateEndpoint", hresult: 0x803b001e, text: "10.200.0.5/28 on network zlayer-overlay (10.200.0.0/28)" },
+    {
+      call: "CreateEndpoint",
+      hresult: 0x803b001e,
+      text: "10.200.0.5/28 on network zlayer-overlay (10.200.0.0/28)",
+    },
     { call: "OpenNetwork", hresult: 0x80070005, text: "HcnOpenNetwork: 0x80070005" },
   ];
   for (const { call, hresult, text } of rows) {
@@ -149,7 +172,7 @@ Deno.test("an endpoint that cannot be made takes its namespace along [windows T4
       assertStringIncludes((error as Error).message, text);
       const calls = rig.library.calls.map(({ name }) => name);
       assert(calls.indexOf("CloseNamespace") < calls.indexOf("DeleteNamespace"), calls.join());
-      assertEquals([left(rig), rig.leased(), rig.store.endpoints.size], [[], [], 0]);
+      assertEquals([left(rig), rig.leased(), rig.store.containerEndpoints.size], [[], [], 0]);
     });
   }
 });
@@ -173,7 +196,7 @@ Deno.test("the first error is told even when undoing fails too, and the rest is 
   assertEquals(detail!.pending, ["removing container:c1"]);
   assertStringIncludes(detail!.attachments[0]!.problem!, "HCN_E_NAMESPACE_ATTACH_FAILED");
   await rig.settled();
-  assertEquals([left(rig), rig.leased(), rig.store.endpoints.size], [[], [], 0]);
+  assertEquals([left(rig), rig.leased(), rig.store.containerEndpoints.size], [[], [], 0]);
 });
 
 Deno.test("addresses of a fresh network take their time, and nobody waits meanwhile [windows T47]", async () => {
@@ -225,12 +248,17 @@ Deno.test("attaching again gives the same place; one that vanished is made anew 
   assertEquals([second.ip, second.namespaceGuid === first.namespaceGuid], ["10.200.0.5", false]);
   assertEquals(left(rig).length, 2);
   assertEquals(rig.leased(), ["10.200.0.5 node"]);
-  await assertRejects(() => rig.attach("c1", undefined, { service: "db" }), AlreadyExistsError, "service web");
+  await assertRejects(
+    () => rig.attach("c1", undefined, { service: "db" }),
+    AlreadyExistsError,
+    "service web",
+  );
 });
 
 Deno.test("resolver and domain are remembered for those that name none [windows T52]", async () => {
   await using rig = await withNetwork();
-  const dnsOf = (name: string): unknown => [...rig.hns.endpoints.values()].find((one) => one.name === name)!.doc.Dns;
+  const dnsOf = (name: string): unknown =>
+    [...rig.hns.endpoints.values()].find((one) => one.name === name)!.doc.Dns;
   await rig.attach("c0");
   assertEquals(dnsOf("zlayer-c0"), undefined);
   await rig.attach("c1", undefined, { dnsServer: "10.200.0.1", dnsDomain: "overlay.local" });
@@ -251,9 +279,15 @@ Deno.test("an endpoint that is in the namespace already is fine, in another it i
   await t.step("somebody else took it", async () => {
     await using rig = await withNetwork();
     rig.library.onCall = ({ name }, _index, when) => {
-      if (name === "ModifyNamespace" && when === "before") [...rig.hns.endpoints.values()][0]!.namespace ??= guid(5);
+      if (name === "ModifyNamespace" && when === "before") {
+        [...rig.hns.endpoints.values()][0]!.namespace ??= guid(5);
+      }
     };
-    await assertRejects(() => rig.attach("c1"), AlreadyExistsError, "HCN_E_ENDPOINT_NAMESPACE_ALREADY_EXISTS");
+    await assertRejects(
+      () => rig.attach("c1"),
+      AlreadyExistsError,
+      "HCN_E_ENDPOINT_NAMESPACE_ALREADY_EXISTS",
+    );
     assertEquals(left(rig), []);
   });
 });

@@ -25,7 +25,7 @@ Deno.test("detach takes the endpoint out, deletes it and its namespace [windows 
   await using _ = rig;
   await rig.detach(guid);
   assertEquals(changes(rig), ["ModifyNamespace", "DeleteEndpoint", "DeleteNamespace"]);
-  assertEquals([left(rig), rig.leased(), rig.store.endpoints.size], [0, [], 0]);
+  assertEquals([left(rig), rig.leased(), rig.store.containerEndpoints.size], [0, [], 0]);
   assertEquals((await rig.attach("c2", ip)).ip, ip);
   rig.library.taken();
   await rig.detach(guid);
@@ -74,7 +74,7 @@ Deno.test("what is gone from HCN is detached [windows T56]", async (t) => {
       await using _ = rig;
       spoil(rig);
       await rig.detach(guid);
-      assertEquals([left(rig), rig.leased(), rig.store.endpoints.size], [0, [], 0]);
+      assertEquals([left(rig), rig.leased(), rig.store.containerEndpoints.size], [0, [], 0]);
     });
   }
 });
@@ -85,7 +85,7 @@ Deno.test("what cannot be deleted now is deleted later, and the caller need not 
   const gone = { hresult: 0x800706ba | 0 };
   rig.library.next("DeleteEndpoint", gone, gone, gone);
   await rig.drive(rig.detach(guid));
-  assertEquals([...rig.store.endpoints.values()].map(({ phase }) => phase), ["removing"]);
+  assertEquals([...rig.store.containerEndpoints.values()].map(({ phase }) => phase), ["removing"]);
   assertEquals(rig.leased(), ["10.200.0.5 node"], "not to be given to another yet");
   assertEquals(rig.hns.namespaces.size, 1, "the rest was done");
   const { detail } = await rig.engine.status(true);
@@ -93,7 +93,7 @@ Deno.test("what cannot be deleted now is deleted later, and the caller need not 
   assertStringIncludes(detail!.attachments[0]!.problem!, "HcnDeleteEndpoint: 0x800706ba");
   await rig.drive(new Promise<void>((resolve) => void rig.node.clock.after(31_000, resolve)), 5000);
   await rig.settled();
-  assertEquals([left(rig), rig.leased(), rig.store.endpoints.size], [0, [], 0]);
+  assertEquals([left(rig), rig.leased(), rig.store.containerEndpoints.size], [0, [], 0]);
   assertEquals((await rig.engine.status(true)).detail!.attachments, []);
 });
 
@@ -139,7 +139,7 @@ Deno.test("a namespace that somebody put more into stays, without our endpoint",
   await rig.detach(namespace);
   assertEquals([...rig.hns.endpoints.keys()], [guid(2)]);
   assert(rig.hns.namespaces.has(namespace));
-  assertEquals(rig.store.endpoints.size, 0);
+  assertEquals(rig.store.containerEndpoints.size, 0);
 });
 
 Deno.test("detaching twice at the same time deletes once", async () => {
@@ -156,7 +156,7 @@ Deno.test("a service that is taken down lets its containers go first [windows T7
   await rig.attach("c2");
   await rig.engine.teardownServiceOverlay("web");
   assertEquals([left(rig), rig.hns.networks.size, rig.networks], [0, 0, []]);
-  assertEquals([rig.leased(), rig.store.endpoints.size], [[], 0]);
+  assertEquals([rig.leased(), rig.store.containerEndpoints.size], [[], 0]);
 });
 
 Deno.test("a service's network that something still refers to is tried again without it [windows T74]", async () => {

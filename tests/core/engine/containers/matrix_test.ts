@@ -67,7 +67,10 @@ async function callsOf(operation: ContainerOperation): Promise<string[]> {
 }
 
 /** Runs the operation to its n-th step, where the process dies; steps are calls of HCN and writes of the store. */
-async function killAt(operation: ContainerOperation, at: number): Promise<{ steps: string[]; rig: ContainerRig } & Outcome> {
+async function killAt(
+  operation: ContainerOperation,
+  at: number,
+): Promise<{ steps: string[]; rig: ContainerRig } & Outcome> {
   const rig = await prepared(operation);
   await rig.engine.stop();
   rig.store.close();
@@ -149,7 +152,7 @@ for (const operation of CONTAINER_OPERATIONS) {
 }
 
 for (const operation of CONTAINER_OPERATIONS) {
-  Deno.test(`a call that hangs, whichever: ${operation.name} [windows T94]`, async () => {
+  Deno.test(`a call that hangs, whichever: ${operation.name}`, async () => {
     for (const [at, call] of (await callsOf(operation)).entries()) {
       await using rig = await prepared(operation);
       const { promise, resolve } = Promise.withResolvers<void>();
@@ -191,7 +194,7 @@ Deno.test("while the service hangs, status says so, and it all mends itself", as
 });
 
 Deno.test("the audit sees planted leaks (negative control)", async () => {
-  const rig = await ContainerRig.start();
+  await using rig = await ContainerRig.start();
   await rig.attach("c1", "10.200.0.5");
   assertEquals(auditContainers(rig), []);
   const [endpoint] = [...rig.hns.endpoints.values()];
@@ -199,18 +202,16 @@ Deno.test("the audit sees planted leaks (negative control)", async () => {
   rig.hns.plant.namespace(guid(1));
   rig.hns.plant.endpoint(guid(2), "zlayer-x", endpoint!.network, { ip: "10.200.0.6" });
   rig.hns.plant.network(guid(3), "zlayer-overlay-svc-gone", "Internal", "10.200.9.0/28");
-  await rig.store.commit("plant", (write) =>
-    write.putLease({ ip: "10.200.0.7", pool: "node", owner: "container:gone" }));
-  rig.library.memory.allocate("string");
-  assertEquals(auditContainers(rig).map((text) => text.replace(/[0-9a-f]{8}-[-0-9a-f]{27}/, "…")).sort(), [
+  const lease = { ip: "10.200.0.7", pool: "node", owner: "container:gone" };
+  await rig.store.commit("plant", (write) => write.putLease(lease));
+  const string = rig.library.memory.allocate("string");
+  assertEquals(auditContainers(rig), [
     "container c1 is not in HCN",
-    "endpoint … leaked",
+    `endpoint ${guid(2)} leaked`,
+    `namespace ${guid(1)} leaked`,
     "lease 10.200.0.7 of container:gone leaked",
-    "namespace … leaked",
-    "namespace … leaked",
     "network zlayer-overlay-svc-gone leaked",
     "string not freed: string",
-  ].filter((text, i, all) => text !== all[i - 1] || rig.hns.namespaces.size > 3));
-  rig.library = new (rig.library.constructor as new (hns: unknown) => typeof rig.library)(rig.hns);
-  await rig[Symbol.asyncDispose]();
+  ]);
+  rig.library.freeText(string);
 });

@@ -1,6 +1,11 @@
 /** The node's base network and those of dedicated services: found, adopted, made, made anew, refused. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { InvalidConfigError, PermissionError, PreconditionError, UnsupportedError } from "../../../../core/errors.ts";
+import {
+  InvalidConfigError,
+  PermissionError,
+  PreconditionError,
+  UnsupportedError,
+} from "../../../../core/errors.ts";
 import type { MarkerEntry } from "../../../../core/marker.ts";
 import { openComputeNetwork } from "../../../../ffi/computenetwork.ts";
 import { libraryChannel } from "../../../../core/backend/windows/channel.ts";
@@ -68,7 +73,10 @@ Deno.test("a network of another name is not used, whatever the marker says [wind
 });
 
 Deno.test("a network of another subnet is made anew if nothing is on it [windows T25]", async () => {
-  await using rig = await ContainerRig.start(SLICE, (rig) => rig.hns.plant.network(guid(1), BASE, "Internal", OTHER));
+  await using rig = await ContainerRig.start(
+    SLICE,
+    (rig) => rig.hns.plant.network(guid(1), BASE, "Internal", OTHER),
+  );
   await rig.attach("c1");
   assertEquals(rig.hns.networks.has(guid(1)), false);
   assertEquals([...rig.hns.networks.values()].map(({ subnet }) => subnet), [SLICE]);
@@ -89,7 +97,10 @@ Deno.test("a network of another subnet that is in use is an error that names bot
 Deno.test("a network of the name and a foreign type is an error, and stays [windows T26]", async (t) => {
   for (const type of ["NAT", "Transparent", "L2Bridge"]) {
     await t.step(type, async () => {
-      await using rig = await ContainerRig.start(SLICE, (rig) => rig.hns.plant.network(guid(1), BASE, type, SLICE));
+      await using rig = await ContainerRig.start(
+        SLICE,
+        (rig) => rig.hns.plant.network(guid(1), BASE, type, SLICE),
+      );
       await assertRejects(() => rig.attach("c1"), PreconditionError, "not of this daemon's making");
       assert(rig.hns.networks.has(guid(1)));
     });
@@ -155,7 +166,10 @@ Deno.test("a network that cannot be read is passed over [windows T31]", async ()
 });
 
 Deno.test("a service that refuses filters is asked without one", async () => {
-  await using rig = await ContainerRig.start(SLICE, (rig) => rig.hns.plant.network(guid(2), BASE, "Internal", SLICE));
+  await using rig = await ContainerRig.start(
+    SLICE,
+    (rig) => rig.hns.plant.network(guid(2), BASE, "Internal", SLICE),
+  );
   rig.library.next("EnumerateNetworks", { hresult: 0x80070057 | 0 });
   await rig.attach("c1");
   assertEquals(rig.networks, [baseEntry({ id: guid(2) })]);
@@ -224,7 +238,11 @@ Deno.test("subnets that HCN cannot have are refused before it is asked [windows 
   }
   await using rig = await ContainerRig.start(null);
   const request = globalRequest({ sliceCidr: "not-a-cidr" });
-  await assertRejects(() => rig.engine.setupGlobalOverlay(request, rig.node.context), InvalidConfigError, "not-a-cidr");
+  await assertRejects(
+    () => rig.engine.setupGlobalOverlay(request, rig.node.context),
+    InvalidConfigError,
+    "not-a-cidr",
+  );
   const v6 = globalRequest({ clusterCidr: "fd00::/48", sliceCidr: "fd00::/64" });
   await rig.engine.setupGlobalOverlay(v6, rig.node.context);
   await rig.settled();

@@ -32,8 +32,16 @@ Deno.test("the entry of a dedicated device is no network, and survives beside on
   const { dedicated } = await first.engine.setupServiceOverlay("web", "dedicated");
   const planted = webEntry(first);
   await first[Symbol.asyncDispose]();
-  await using rig = await ContainerRig.start(SLICE, (rig) =>
-    rig.plantMarker({ ...planted, kind: "wg-dedicated", name: planted.interface!, id: planted.wg_public_key! }));
+  await using rig = await ContainerRig.start(
+    SLICE,
+    (rig) =>
+      rig.plantMarker({
+        ...planted,
+        kind: "wg-dedicated",
+        name: planted.interface!,
+        id: planted.wg_public_key!,
+      }),
+  );
   const reply = await rig.engine.setupServiceOverlay("web", "dedicated");
   assertEquals(reply.dedicated!.wgPublicKey, dedicated!.wgPublicKey, "the identity was reused");
   assertEquals(webEntry(rig), { ...planted, id: [...rig.hns.networks.keys()][0]! });
@@ -67,7 +75,12 @@ Deno.test("a container of a dedicated service is on its network, with an address
   const host = (n: number): string => subnet.replace(/\d+\/28$/, (tail) => `${parseInt(tail) + n}`);
   const rows = [
     { name: "an address inside its subnet is taken", id: "c1", ip: host(5), want: host(5) },
-    { name: "one of the node's slice is not, but one of the service", id: "c2", ip: "10.200.0.5", want: host(2) },
+    {
+      name: "one of the node's slice is not, but one of the service",
+      id: "c2",
+      ip: "10.200.0.5",
+      want: host(2),
+    },
     { name: "nor is the gateway", id: "c3", ip: host(1), want: host(3) },
     { name: "nor one in use", id: "c4", ip: host(5), want: host(4) },
     { name: "none wanted", id: "c5", ip: undefined, want: host(6) },
@@ -97,7 +110,13 @@ Deno.test("addresses of a service go back to the service [windows T60]", async (
 Deno.test("a service that only the marker tells of is dedicated all the same", async () => {
   await using rig = await ContainerRig.start(SLICE, (rig) => {
     rig.hns.plant.network(guid(4), NAME, "Internal", "10.200.4.16/28");
-    const entry = { owner: "service:web", kind: "hcn-internal", name: NAME, id: guid(4), subnet: "10.200.4.16/28" };
+    const entry = {
+      owner: "service:web",
+      kind: "hcn-internal",
+      name: NAME,
+      id: guid(4),
+      subnet: "10.200.4.16/28",
+    };
     rig.plantMarker(entry);
   });
   assertEquals((await rig.attach("c1", "10.200.0.5")).ip, "10.200.4.18");

@@ -26,8 +26,12 @@ Deno.test("the first set-up takes over what is ours, and only that [windows T70]
         leftovers(rig);
         rig.hns.isOld = isOld;
       });
-      const records = [...rig.store.endpoints.values()];
-      assertEquals(records.map(({ containerId, ip, pool }) => [containerId, ip, pool]), [["a", "10.200.0.7", "node"]]);
+      const records = [...rig.store.containerEndpoints.values()];
+      assertEquals(records.map(({ containerId, ip, pool }) => [containerId, ip, pool]), [[
+        "a",
+        "10.200.0.7",
+        "node",
+      ]]);
       assertEquals(rig.leased(), ["10.200.0.7 node"]);
       for (let i = 0; i < 10; i++) {
         const name = `n${i}`;
@@ -63,7 +67,8 @@ Deno.test("a sweep follows after ten minutes [windows T71]", async () => {
     leftovers(rig);
     rig.hns.plant.endpoint(guid(15), "zlayer-d", NETWORK, { ip: "10.200.0.10" });
   });
-  const later = (ms: number): Promise<void> => new Promise((resolve) => void rig.node.clock.after(ms, resolve));
+  const later = (ms: number): Promise<void> =>
+    new Promise((resolve) => void rig.node.clock.after(ms, resolve));
   await rig.drive(later(590_000), 10_000);
   await rig.settled();
   assert(rig.hns.endpoints.has(guid(15)));
@@ -108,10 +113,10 @@ Deno.test("a sweep that cannot list changes nothing [windows T73]", async (t) =>
       await rig.engine.sweepContainers();
       rig.library.next(list, { hresult: 0x80070005 | 0 });
       await rig.engine.sweepContainers();
-      assertEquals([rig.store.endpoints.size, rig.hns.endpoints.size], [1, 2]);
+      assertEquals([rig.store.containerEndpoints.size, rig.hns.endpoints.size], [1, 2]);
       rig.library.next(list, { text: "not json" });
       await rig.engine.sweepContainers();
-      assertEquals([rig.store.endpoints.size, rig.hns.endpoints.size], [1, 2]);
+      assertEquals([rig.store.containerEndpoints.size, rig.hns.endpoints.size], [1, 2]);
       assert(rig.hns.namespaces.has(namespaceGuid!));
     });
   }
@@ -126,9 +131,16 @@ Deno.test("a container that is gone from HCN is forgotten, its address free; a d
   await rig.drive(rig.engine.sweepContainers());
   assertEquals(rig.leased(), ["10.200.0.6 node"]);
   const { detail } = await rig.engine.status(true);
-  assertEquals(detail!.attachments.map(({ handle, state }) => [handle, state]), [["container:c2", "degraded"]]);
+  assertEquals(detail!.attachments.map(({ handle, state }) => [handle, state]), [[
+    "container:c2",
+    "degraded",
+  ]]);
   await rig.settled();
-  assertEquals((await rig.engine.status(true)).detail!.attachments[0]!.state, "degraded", "the regular pass keeps it");
+  assertEquals(
+    (await rig.engine.status(true)).detail!.attachments[0]!.state,
+    "degraded",
+    "the regular pass keeps it",
+  );
   await rig.drive(rig.attach("c2", "10.200.0.6"));
   assertEquals((await rig.engine.status(true)).detail!.attachments[0]!.state, "ready");
 });
@@ -143,7 +155,13 @@ Deno.test("purge removes every network of ours, known or not, and goes on after 
     rig.hns.endpoints.delete(guid(14));
     rig.plantMarker(
       { owner: "base", kind: "hcn-internal", name: BASE, id: NETWORK, subnet: SLICE },
-      { owner: "service:web", kind: "hcn-internal", name: `${BASE}-svc-web`, id: guid(22), subnet: "10.200.6.0/28" },
+      {
+        owner: "service:web",
+        kind: "hcn-internal",
+        name: `${BASE}-svc-web`,
+        id: guid(22),
+        subnet: "10.200.6.0/28",
+      },
       { owner: "service:old", kind: "hcn-transparent", name: "x", id: guid(20), subnet: "10.203.0.0/28" },
       { owner: "service:wg", kind: "wg-dedicated", name: "zl-wg", id: guid(13), subnet: "10.200.7.0/28" },
       { owner: "service:bad", kind: "hcn-internal", name: "bad", id: "no-guid", subnet: "10.200.8.0/28" },
