@@ -104,6 +104,8 @@ export const CONTAINER_OPERATIONS: readonly ContainerOperation[] = [
 
 /** Has the regular work done: what broke off, then two looks around. */
 export async function recovered(rig: ContainerRig): Promise<void> {
+  const isOpen = [...rig.store.services.values()].some(({ phase }) => phase !== "ready");
+  if (isOpen) await rig.drive(rig.engine.reconcile());
   await rig.drive(rig.engine.sweepContainers());
   await rig.drive(rig.engine.sweepContainers());
 }
