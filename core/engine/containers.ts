@@ -14,8 +14,7 @@ import { isHcnEntry, serviceOwner } from "../marker.ts";
 import { checkDnsName, checkHandleId, checkServiceName } from "../network/validate.ts";
 import { shown } from "../quote.ts";
 import type { AttachHandle, AttachRequest } from "../service.ts";
-import type { ContainerEndpointRecord, LeaseRecord } from "../state/records.ts";
-import type { StateWriter } from "../state/state_store.ts";
+import type { ContainerEndpointRecord } from "../state/records.ts";
 import { DEFAULT_CLUSTER_CIDR } from "./address_book.ts";
 import { type ContainerHome, ContainerHomes, EXTERNAL_POOL } from "./container_homes.ts";
 import type { EngineContext } from "./context.ts";
@@ -86,10 +85,10 @@ export class Containers {
     request: AttachRequest,
     { home, wanted }: { readonly home: ContainerHome; readonly wanted: IpAddress | undefined },
   ): Promise<ContainerEndpointRecord> {
-    const { store, clock, log } = this.#context;
+    const { store, addresses, clock } = this.#context;
     const giveUpAtMs = clock.monotonicMs() + ATTACH_LIMIT_MS;
     const { ip, pool, lease } = this.#homes.takeAddress(containerHandle(containerId), home, wanted);
-    let record: ContainerEndpointRecord = {
+    const record: ContainerEndpointRecord = {
       endpoint: this.#networks.newId(),
       namespace: this.#networks.newId(),
       containerId,
@@ -99,27 +98,37 @@ export class Containers {
       pool,
       phase: "pending",
     };
-    const put = (
-      label: string,
-      next: ContainerEndpointRecord,
-      also = (_write: StateWriter): void => {},
-    ): Promise<void> =>
-      store.commit(`attach_container windows: ${label}`, (write) => {
-        write.putContainerEndpoint(next);
-        also(write);
-      }).then(() => void (record = next));
-    let isMade = false;
     try {
-      await put("intent", record, (write) => {
+      await store.commit("attach_container windows: intent", (write) => {
+        write.putContainerEndpoint(record);
         if (lease) write.putLease(lease);
         keepDnsDefaults(this.#context, request, write);
       });
+    } catch (error) {
+      if (lease) addresses.release(lease);
+      throw error;
+    }
+    return await this.#connect(record, { home, giveUpAtMs });
+  }
+
+  async #connect(
+    pending: ContainerEndpointRecord,
+    { home, giveUpAtMs }: { readonly home: ContainerHome; readonly giveUpAtMs: number },
+  ): Promise<ContainerEndpointRecord> {
+    const { store, log } = this.#context;
+    let record = pending;
+    let isMade = false;
+    const put = async (label: string, next: ContainerEndpointRecord): Promise<void> => {
+      await store.commit(`attach_container windows: ${label}`, (write) => write.putContainerEndpoint(next));
+      record = next;
+    };
+    try {
       const namespace = await this.#networks.attach({
         network: this.#networkSpec(home),
-        containerId,
+        containerId: record.containerId,
         endpoint: record.endpoint,
         namespace: record.namespace,
-        address: { address: parseIp(ip)!, length: home.subnet.length },
+        address: { address: parseIp(record.ip)!, length: home.subnet.length },
         clusterCidr: parsePrefix(store.settings.globalSettings?.clusterCidr ?? DEFAULT_CLUSTER_CIDR)!,
         dns: store.settings.dnsDefaults ?? {},
         giveUpAtMs,
@@ -128,39 +137,25 @@ export class Containers {
       isMade = true;
       await put("done", { ...record, namespace, phase: "ready" });
     } catch (error) {
-      await this.#undo(record, {
-        lease,
-        isLeft: isMade || error instanceof IncompleteUndoError,
-        cause: error,
-      });
+      await this.#undo(record, { isLeft: isMade || error instanceof IncompleteUndoError, cause: error });
       throw error;
     }
-    log.info("container attached", { handle: containerHandle(containerId), service: request.service, ip });
+    const { containerId, service, ip } = record;
+    log.info("container attached", { handle: containerHandle(containerId), service, ip });
     return record;
   }
 
   /** Undo of a failed attach; what the host could not take back stays recorded, and is tried again. */
   async #undo(
     record: ContainerEndpointRecord,
-    { lease, isLeft, cause }: { lease: LeaseRecord | undefined; isLeft: boolean; cause: unknown },
+    { isLeft, cause }: { readonly isLeft: boolean; readonly cause: unknown },
   ): Promise<void> {
-    const { store, addresses, problems, log } = this.#context;
+    const { problems, log } = this.#context;
     const handle = containerHandle(record.containerId);
     try {
-      if (isLeft) {
-        problems.set(handle, describeError(cause));
-        const removing = { ...record, phase: "removing" } as const;
-        return await store.commit(
-          "attach_container windows: left",
-          (write) => write.putContainerEndpoint(removing),
-        );
-      }
-      await store.commit("attach_container windows: undone", (write) => {
-        write.deleteContainerEndpoint(record.endpoint);
-        if (lease) write.deleteLease(lease.ip);
-      });
-      if (lease) addresses.release(lease);
-      problems.delete(handle);
+      if (!isLeft) return await this.#drop(record);
+      problems.set(handle, describeError(cause));
+      await this.#intend(record);
     } catch (err) {
       problems.set(handle, `${describeError(cause)}; and undoing it failed: ${describeError(err)}`);
       log.error("cannot undo a failed attach", { handle, err });
@@ -233,6 +228,7 @@ export class Containers {
     });
   }
 
+  /** Records that it is on its way out. */
   async #intend({ endpoint }: ContainerEndpointRecord): Promise<void> {
     const { store } = this.#context;
     const record = store.containerEndpoints.get(endpoint);

@@ -135,6 +135,31 @@ Deno.test("a call that is slower than its caller trips the breaker when its own 
   assertEquals(rig.guard.trouble, undefined);
 });
 
+Deno.test("a close that is refused is made later, and not while a call that hangs uses the handle", async () => {
+  const rig = new GuardRig();
+  const made = await rig.guard.call(CREATE), other = await rig.guard.call({ ...CREATE, id: guid(2) });
+  const release = rig.hang("QueryNamespaceProperties");
+  const query: HcnCall = { fn: "HcnQueryNamespaceProperties", handle: made.handle! };
+  const hanging = assertRejects(() => rig.guard.call(query), UnavailableError);
+  await rig.pass(15_000);
+  await hanging;
+  const close = (handle: bigint): HcnCall => ({ fn: "HcnCloseNamespace", handle });
+  assertEquals((await rig.guard.call(close(made.handle!))).hresult, 0);
+  assertEquals((await rig.guard.call(close(other.handle!))).hresult, 0);
+  await rig.pass(1_000);
+  assertEquals(rig.guard.trouble, undefined, "the probe was answered");
+  assertEquals([
+    rig.library.memory.isOpen("Namespace", guid(1)),
+    rig.library.memory.isOpen("Namespace", guid(2)),
+  ], [
+    true,
+    false,
+  ]);
+  release();
+  await rig.pass(0);
+  assertEquals(rig.library.problems(), []);
+});
+
 Deno.test("a broken channel is replaced", async () => {
   const hns = new FakeHns(() => 0);
   const library = new FakeHcnLibrary(hns);

@@ -1,6 +1,7 @@
 /** Attaching: the calls in their order, addresses, undo of what failed, asking again. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { AlreadyExistsError, InvalidConfigError, PreconditionError } from "../../../../core/errors.ts";
+import { join } from "@std/path";
 import { ContainerRig, guid, SLICE } from "../../../support/container_rig.ts";
 import type { Fault } from "../../../support/fake_hcn/library.ts";
 
@@ -108,6 +109,19 @@ Deno.test("a wanted address is taken where it can be had, else another one [wind
   }
 });
 
+Deno.test("the gateway is no container's, also when the node has another address [windows T42]", async () => {
+  await using rig = await ContainerRig.start(null);
+  const config = { cidr: "10.200.0.0/16", node_ip: "10.200.0.3", slice_cidr: SLICE };
+  Deno.writeTextFileSync(
+    join(rig.node.dataDir, "overlay_bootstrap.json"),
+    JSON.stringify({ config, peers: [] }),
+  );
+  await rig.setUp(SLICE);
+  assertEquals((await rig.engine.status(false)).nodeIp, "10.200.0.3");
+  assertEquals((await rig.attach("c1")).ip, "10.200.0.2");
+  assertEquals((await rig.attach("c2", "10.200.0.1")).ip, "10.200.0.4");
+});
+
 Deno.test("an address of no pool is HCN's to judge, and never enters one [windows T60]", async () => {
   await using rig = await withNetwork();
   const error = await assertRejects(() => rig.attach("c1", "10.200.77.5"));
@@ -150,6 +164,7 @@ Deno.test("a namespace that cannot be made costs nothing [windows T44]", async (
   await assertRejects(() => rig.attach("c1", "10.200.0.5"), Error, "because");
   assertEquals(rig.library.taken(), ["CreateNamespace"]);
   assertEquals([rig.leased(), rig.store.containerEndpoints.size], [[], 0]);
+  assertEquals((await rig.attach("c2", "10.200.0.5")).ip, "10.200.0.5", "the address is free again");
 });
 
 Deno.test("an endpoint that cannot be made takes its namespace along [windows T45]", async (t) => {
