@@ -17,7 +17,9 @@ class Asked {
   backend(real: NetworkBackend): NetworkBackend {
     return new Proxy(real, {
       get: (target, name) => {
-        const method = Reflect.get(target, name) as (...args: unknown[]) => unknown;
+        const member: unknown = Reflect.get(target, name);
+        if (typeof member !== "function") return member;
+        const method = member as (...args: unknown[]) => unknown;
         return (...args: unknown[]) => {
           if (name === "changeDevice") this.changes.push(args[1] as DeviceChange);
           else this.other.push(String(name));
