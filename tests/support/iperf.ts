@@ -1,0 +1,46 @@
+/** Amounts of data moved by iperf3, and what of them arrived. */
+import { assert } from "@std/assert";
+import { NamedNetns, type NetworkPlace } from "./test_netns.ts";
+import { waitFor } from "./wait_for.ts";
+
+/** What arrived of a transfer. */
+export interface Transfer {
+  readonly bytes: number;
+  readonly bitsPerSecond: number;
+  /** 0 to 100; 0 for TCP. */
+  readonly lostPercent: number;
+}
+
+/** Starts an iperf3 server; killed with its scope, as one that is to end by itself waits for ever at times. */
+export async function iperfServer(place: NamedNetns): Promise<AsyncDisposable> {
+  const child = new Deno.Command("ip", {
+    args: ["netns", "exec", place.name, "iperf3", "--server"],
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  await waitFor("iperf3 listens", async () => (await place.must(["ss", "-ltn"])).includes(":5201"));
+  return {
+    async [Symbol.asyncDispose](): Promise<void> {
+      child.kill("SIGKILL");
+      await child.status;
+    },
+  };
+}
+
+/** Moves data to a server, by default 16 MB of TCP. @param options More options of iperf3. */
+export async function transfer(
+  from: NetworkPlace,
+  address: string,
+  options: readonly string[] = ["--bytes", "16M"],
+): Promise<Transfer> {
+  const text = await from.must(["iperf3", "--client", address, "--json", ...options], { timeoutMs: 30_000 });
+  const { end } = JSON.parse(text);
+  const sum = end.sum_received ?? end.sum;
+  assert(sum !== undefined, text);
+  return {
+    bytes: sum.bytes,
+    bitsPerSecond: sum.bits_per_second,
+    lostPercent: end.sum?.lost_percent ?? 0,
+  };
+}
