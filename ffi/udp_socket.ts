@@ -13,6 +13,7 @@ import {
   EAGAIN,
   EINVAL,
   EMSGSIZE,
+  ENETUNREACH,
   ENODEV,
   errnoError,
   lastErrno,
@@ -48,8 +49,10 @@ const UDP_SEGMENT = 103;
 const UDP_GRO = 104;
 const MSG_DONTWAIT = 0x40;
 const POLLOUT = 4;
-/** EIO: the device cannot do UDP_SEGMENT. */
+/** The device cannot do UDP_SEGMENT. */
 const EIO = 5;
+/** What sending from an address that is not ours gives, by family and kernel. */
+const SOURCE_GONE: ReadonlySet<number> = new Set([EINVAL, EADDRNOTAVAIL, ENODEV, ENETUNREACH]);
 
 const SOCKADDR_BYTES = 28;
 const MSGHDR_BYTES = 56;
@@ -247,6 +250,8 @@ export class UdpPort {
   readonly source: Uint8Array;
   /** The local address of the last receipt: 4 or 16 bytes. */
   readonly local: Uint8Array;
+  /** Index of the link that it came by. */
+  interfaceIndex = 0;
 
   constructor(fd: number, readonly family: 4 | 6, arena: PinnedBuffer) {
     prepareErrno();
@@ -289,8 +294,11 @@ export class UdpPort {
       if (level === SOL_UDP && type === UDP_GRO) {
         this.segmentBytes = view.getInt32(at + CMSG_BYTES, true);
       } else if (level === IPPROTO_IP && type === IP_PKTINFO) {
+        // struct in_pktinfo: index, address of ours to answer from, address it was sent to.
+        this.interfaceIndex = view.getUint32(at + CMSG_BYTES, true);
         this.#copyLocal(at + CMSG_BYTES + 4);
       } else if (level === IPPROTO_IPV6 && type === IPV6_PKTINFO) {
+        this.interfaceIndex = view.getUint32(at + CMSG_BYTES + 16, true);
         this.#copyLocal(at + CMSG_BYTES);
       }
       if (length < CMSG_BYTES) return;
@@ -340,13 +348,13 @@ export class UdpPort {
 
   #sendFailed(errno: number, offset: number, length: number, segmentBytes: number): boolean {
     if (errno === EAGAIN) return false;
-    if (this.#localBytes > 0 && (errno === EINVAL || errno === EADDRNOTAVAIL || errno === ENODEV)) {
+    if (this.#localBytes > 0 && segmentBytes === 0 && SOURCE_GONE.has(errno)) {
       // The address we were asked on is gone; the routing table knows another.
       this.#localBytes = 0;
       return this.#sendOnce(offset, length, segmentBytes);
     }
-    if (segmentBytes > 0 && (errno === EIO || errno === EINVAL || errno === EMSGSIZE)) {
-      // The device cannot cut datagrams, or these do not fit its MTU: then the kernel gets them one by one.
+    if (segmentBytes > 0 && (errno === EIO || errno === EMSGSIZE || SOURCE_GONE.has(errno))) {
+      // The device cannot cut datagrams, these do not fit its MTU, or the source is gone: then one by one.
       if (errno === EIO) this.#canSegment = false;
       return this.#sendEach(offset, length, segmentBytes);
     }

@@ -61,8 +61,10 @@ export const RTM_GETRULE = 34;
 export const RTNLGRP_LINK = 1;
 export const RTNLGRP_IPV4_IFADDR = 5;
 export const RTNLGRP_IPV4_ROUTE = 7;
+export const RTNLGRP_IPV4_RULE = 8;
 export const RTNLGRP_IPV6_IFADDR = 9;
 export const RTNLGRP_IPV6_ROUTE = 11;
+export const RTNLGRP_IPV6_RULE = 19;
 
 // linux/socket.h
 export const AF_UNSPEC = 0;
@@ -153,6 +155,7 @@ export const RTA_PRIORITY = 6;
 export const RTA_PREFSRC = 7;
 export const RTA_MULTIPATH = 9;
 export const RTA_TABLE = 15;
+export const RTA_MARK = 16;
 export const RTN_UNICAST = 1;
 export const RTN_LOCAL = 2;
 export const RTPROT_UNSPEC = 0;

@@ -34,6 +34,8 @@ export interface RouteAttributes {
   readonly preferredSource?: Uint8Array;
   /** Leads over the header's 8 bits. */
   readonly tableId?: number;
+  /** Mark of the packet, in questions. */
+  readonly mark?: number;
   readonly multipath?: readonly (NextHop & Partial<UnknownAttributes>)[];
 }
 
@@ -102,6 +104,7 @@ const ROUTE = new AttributeSchema<RouteAttributes>({
   priority: [nl.RTA_PRIORITY, U32],
   preferredSource: [nl.RTA_PREFSRC, BYTES],
   tableId: [nl.RTA_TABLE, U32],
+  mark: [nl.RTA_MARK, U32],
   multipath: [nl.RTA_MULTIPATH, MULTIPATH],
 });
 

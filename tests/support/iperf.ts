@@ -1,6 +1,6 @@
 /** Amounts of data moved by iperf3, and what of them arrived. */
 import { assert } from "@std/assert";
-import { NamedNetns, type NetworkPlace } from "./test_netns.ts";
+import type { NamedNetns, NetworkPlace } from "./test_netns.ts";
 import { waitFor } from "./wait_for.ts";
 
 /** What arrived of a transfer. */

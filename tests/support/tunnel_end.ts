@@ -4,7 +4,7 @@
  */
 import { encodeKey, generateKeyPair } from "../../core/wireguard/keys.ts";
 import { BackendNode } from "./backend_node.ts";
-import { NamedNetns, testName } from "./test_netns.ts";
+import { type NamedNetns, testName } from "./test_netns.ts";
 import { waitFor } from "./wait_for.ts";
 import { type ShownDevice, wgShow } from "./wg_show.ts";
 import { addAddress } from "./wires.ts";

@@ -19,6 +19,8 @@ export async function wire(
   const peer = ["peer", "name", b.link, "netns", b.place.name];
   await a.place.must(["ip", "link", "add", a.link, "type", "veth", ...peer]);
   for (const { place, link, addresses } of [a, b]) {
+    // A router asks for neighbours from its link-local address, which has to be good at once.
+    await sysctl(place, `net/ipv6/conf/${link}/accept_dad`, 0);
     if (options.mtuBytes !== undefined) {
       await place.must(["ip", "link", "set", link, "mtu", String(options.mtuBytes)]);
     }

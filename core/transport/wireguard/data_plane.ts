@@ -5,6 +5,7 @@
 
 import { TunPort } from "../../../ffi/linux_tun.ts";
 import { PollSet } from "../../../ffi/poll_set.ts";
+import { RouteLookup } from "../../../ffi/route_lookup.ts";
 import { UdpPort } from "../../../ffi/udp_socket.ts";
 import type { WireGuardDevice } from "../../../ffi/netlink/wireguard.ts";
 import { EMPTY } from "../../wireguard/bytes.ts";
@@ -20,6 +21,7 @@ import { type NewsItem, PeerNewsBoard } from "./news.ts";
 import { Outbox } from "./outbox.ts";
 import { Receiver } from "./receiver.ts";
 import { Sender } from "./sender.ts";
+import { SourceRoutes } from "./source_routes.ts";
 
 /** Descriptors of bound sockets; they stay whoever opened them's to close. */
 export interface SocketFds {
@@ -43,6 +45,8 @@ export class DataPlane {
   readonly #arena = new Arena();
   readonly #device: Device;
   readonly #tun: TunPort;
+  readonly #routes = openRoutes();
+  readonly #sources = new SourceRoutes(this.#routes);
   readonly #outbox: Outbox;
   readonly #sender: Sender;
   readonly #receiver: Receiver;
@@ -79,7 +83,7 @@ export class DataPlane {
       readBytes: TUN_IN_BYTES,
       maxPieces: MAX_PIECES,
     });
-    this.#outbox = new Outbox(this.#arena);
+    this.#outbox = new Outbox(this.#arena, this.#sources);
     this.#coalescer = new Coalescer(this.#arena, this.#tun);
     const parts = {
       arena: this.#arena,
@@ -101,6 +105,7 @@ export class DataPlane {
   run(isInterrupted: () => boolean): void {
     while (!isInterrupted()) {
       const now = this.#poll.now();
+      this.#sources.poll(now);
       let isBusy = this.#sender.pump(now);
       for (const port of this.#ports) isBusy = this.#receiver.pump(port, now) || isBusy;
       if (this.#device.deadline <= now) this.#apply(this.#device.tick(now));
@@ -135,6 +140,7 @@ export class DataPlane {
   /** Changes keys and peers. */
   configure(change: DeviceRequest): void {
     if (change.privateKey !== undefined) this.#privateKey = change.privateKey;
+    if (change.fwmark !== undefined) this.#sources.fwmark = change.fwmark;
     applyChange(this.#device, change, this.#poll.now());
     this.#apply(this.#device.takeOutputs());
     this.#outbox.flush();
@@ -159,6 +165,7 @@ export class DataPlane {
   close(): void {
     this.#device.close();
     this.#privateKey?.fill(0);
+    this.#routes?.[Symbol.dispose]();
   }
 
   /** By an empty packet that waits for a session. */
@@ -187,5 +194,14 @@ export class DataPlane {
     this.#arena.bytes.set(packet, this.#outbox.scratch);
     this.#coalescer.add(this.#outbox.scratch, packet.length);
     this.#coalescer.flush();
+  }
+}
+
+/** Undefined where the process may not ask: sources then stay what they were. */
+function openRoutes(): RouteLookup | undefined {
+  try {
+    return RouteLookup.open();
+  } catch {
+    return undefined;
   }
 }

@@ -8,6 +8,7 @@
 import { MAX_SEGMENTS, MAX_SEND_BYTES, type UdpPort } from "../../../ffi/udp_socket.ts";
 import type { PeerEndpoint } from "../../wireguard/endpoint.ts";
 import { type Arena, OUTBOX } from "./arena.ts";
+import type { SourceRoutes } from "./source_routes.ts";
 
 /** How long a full socket is waited for before its datagrams are dropped, in ms. */
 const PATIENCE_MS = 10;
@@ -16,6 +17,7 @@ const TRIES = 5;
 /** See the module. */
 export class Outbox {
   readonly #arena: Arena;
+  readonly #sources: SourceRoutes;
   /** The socket of each family; may be replaced while nothing waits. */
   ports: { 4: UdpPort | undefined; 6: UdpPort | undefined } = { 4: undefined, 6: undefined };
   #to: PeerEndpoint | undefined;
@@ -24,8 +26,9 @@ export class Outbox {
   #bytes = 0;
   #isClosed = false;
 
-  constructor(arena: Arena) {
+  constructor(arena: Arena, sources: SourceRoutes) {
     this.#arena = arena;
+    this.#sources = sources;
   }
 
   /** Makes room for a datagram; those that do not go with it are sent. @returns Its offset in the arena. */
@@ -62,7 +65,7 @@ export class Outbox {
   flush(): void {
     if (this.#count === 0) return;
     this.#count = 0;
-    const to = this.#to!;
+    const to = this.#sources.resolve(this.#to!);
     const port = this.ports[to.family];
     if (port === undefined) return;
     for (let i = 0; i < TRIES; i++) {

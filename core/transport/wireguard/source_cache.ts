@@ -7,13 +7,14 @@ import { PeerEndpoint } from "../../wireguard/endpoint.ts";
 const MAX_SOURCES = 4096;
 
 /** The part of a port that says where its last receipt came from. */
-export type SourcePort = Pick<UdpPort, "source" | "local">;
+export type SourcePort = Pick<UdpPort, "source" | "local" | "interfaceIndex">;
 
 /** Sources of one family. */
 export class SourceCache {
   readonly #addressAt: number;
   readonly #addressBytes: number;
   readonly #last: Uint8Array;
+  #lastInterface = 0;
   #lastEndpoint: PeerEndpoint | undefined;
   readonly #endpoints = new Map<string, PeerEndpoint>();
 
@@ -28,7 +29,8 @@ export class SourceCache {
     if (this.#lastEndpoint !== undefined && this.#isLast(port)) return this.#lastEndpoint;
     this.#last.set(port.source);
     this.#last.set(port.local, port.source.length);
-    const key = String.fromCharCode(...this.#last);
+    this.#lastInterface = port.interfaceIndex;
+    const key = String.fromCharCode(...this.#last, port.interfaceIndex & 0xffff, port.interfaceIndex >>> 16);
     let endpoint = this.#endpoints.get(key);
     if (endpoint === undefined) {
       if (this.#endpoints.size >= MAX_SOURCES) this.#endpoints.clear();
@@ -37,19 +39,20 @@ export class SourceCache {
     return this.#lastEndpoint = endpoint;
   }
 
-  #isLast({ source, local }: SourcePort): boolean {
+  #isLast({ source, local, interfaceIndex }: SourcePort): boolean {
+    if (interfaceIndex !== this.#lastInterface) return false;
     for (let i = 0; i < source.length; i++) if (source[i] !== this.#last[i]) return false;
     for (let i = 0; i < local.length; i++) if (local[i] !== this.#last[source.length + i]) return false;
     return true;
   }
 
-  #read({ source, local }: SourcePort): PeerEndpoint {
+  #read({ source, local, interfaceIndex }: SourcePort): PeerEndpoint {
     const view = new DataView(source.buffer, source.byteOffset, source.length);
     const address = source.slice(this.#addressAt, this.#addressAt + this.#addressBytes);
     const scopeId = this.#addressBytes === 16 ? view.getUint32(24, true) : 0;
     return new PeerEndpoint(address, view.getUint16(2), {
       scopeId,
-      local: { address: local.slice(), interfaceIndex: 0 },
+      local: { address: local.slice(), interfaceIndex },
     });
   }
 }

@@ -1,6 +1,7 @@
 /** Both families inside both families, at usual and at huge MTU. */
 import { assert } from "@std/assert";
 import { iperfServer, transfer } from "../../support/iperf.ts";
+import { reach } from "../../support/reach.ts";
 import { pairTest, startPair } from "../../support/tunnel_pair.ts";
 
 const MIB = 2 ** 20;
@@ -17,7 +18,7 @@ pairTest("carries pings, TCP and UDP in all four family mixes [overlay T12]", ["
     await client.addPeer(server, { endpoint: outside });
     for (const inside of server.hosts) {
       const what = `${inside} over ${outside}`;
-      assert(await client.place.ping(inside, { count: 5 }), `ping ${what}`);
+      await reach(client.place, inside);
       const full = inside.includes(":") ? 1372 : 1392;
       assert(await client.place.ping(inside, { count: 2, size: full }), `full ping ${what}`);
       for (const direction of [[], ["--reverse"]]) {
@@ -38,6 +39,7 @@ pairTest("carries huge packets both ways", ["iperf3"], async (makes) => {
     await client.addPeer(server, { endpoint: outside });
     for (const inside of server.hosts) {
       const what = `${inside} over ${outside}`;
+      await reach(client.place, inside);
       const full = HUGE_MTU - (inside.includes(":") ? 48 : 28);
       // The length of an echo request is limited by ping itself.
       for (const size of [1, 1500, 16_000, Math.min(full, 65_000)]) {

@@ -1,7 +1,7 @@
 /** Hosts that move, and hosts with several addresses: who is spoken to from where. */
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { IperfFlow } from "../../support/iperf_flow.ts";
-import { RunningPing } from "../../support/running_ping.ts";
+import { reach } from "../../support/reach.ts";
 import { NamedNetns } from "../../support/test_netns.ts";
 import {
   CLIENT_PORT,
@@ -79,6 +79,8 @@ for (const { family, server: endpoint, client: clientAt } of WAYS) {
     `moves to another way by a change of routes, under a flow, ${family}`,
     ["nft", "iperf3"],
     async (makes) => {
+      // Debian's follows IPv4 routes only.
+      if (family === "IPv6" && makes.client === "wireguard-go") return;
       await using stack = new AsyncDisposableStack();
       const { client, server } = await startWithTwoWays(stack, makes);
       await client.addPeer(server, { endpoint });
@@ -113,17 +115,18 @@ for (const family of [4, 6] as const) {
       await addAddress(server.place, UPLINK, SECOND[family]);
       for (const address of [second, first, second]) {
         await client.addPeer(server, { endpoint: `${host(address)}:${SERVER_PORT}` });
-        assert(await client.place.ping(server.hosts[0]!, { count: 3 }), `by ${address}`);
-        assert(await server.place.ping(client.hosts[0]!, { count: 3 }), `back from ${address}`);
+        await reach(client.place, server.hosts[0]!);
+        await reach(server.place, client.hosts[0]!);
         assertEquals(
           await client.endpointOf(server),
           `${host(address)}:${SERVER_PORT}`,
           "answers from there",
         );
       }
+      // Debian's goes on with an address that is gone where the kernel says ENETUNREACH to that.
+      if (makes.server === "wireguard-go") return;
       await server.place.must(["ip", "address", "del", SECOND[family], "dev", UPLINK]);
-      await using ping = await RunningPing.start(server.place, client.hosts[0]!);
-      await ping.answeredMore(3);
+      await reach(server.place, client.hosts[0]!);
       assertEquals(
         await client.endpointOf(server),
         `${host(first)}:${SERVER_PORT}`,
@@ -132,7 +135,8 @@ for (const family of [4, 6] as const) {
       // It is back, and asked: it answers again.
       await addAddress(server.place, UPLINK, SECOND[family]);
       await client.addPeer(server, { endpoint: `${host(second)}:${SERVER_PORT}` });
-      assert(await client.place.ping(server.hosts[0]!, { count: 3 }), "by the address that is back");
+      await reach(client.place, server.hosts[0]!);
+      await reach(server.place, client.hosts[0]!);
       assertEquals(await client.endpointOf(server), `${host(second)}:${SERVER_PORT}`);
     },
   );
@@ -147,8 +151,8 @@ for (const family of [4, 6] as const) {
     const via = OUTSIDE.server[family === 4 ? 0 : 1];
     await client.place.must(["ip", `-${family}`, "route", "add", inner, "via", via]);
     await client.addPeer(server, { endpoint: `${host(inner)}:${SERVER_PORT}` });
-    assert(await client.place.ping(server.hosts[1]!, { count: 3 }));
-    assert(await server.place.ping(client.hosts[1]!, { count: 3 }));
+    await reach(client.place, server.hosts[1]!);
+    await reach(server.place, client.hosts[1]!);
     assertEquals(await client.endpointOf(server), `${host(inner)}:${SERVER_PORT}`);
   });
 }
