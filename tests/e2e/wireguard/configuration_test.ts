@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { reach } from "../../support/reach.ts";
 import { RunningPing } from "../../support/running_ping.ts";
-import { seededRandom, testSeed } from "../../support/seeded_random.ts";
+import { type SeededRandom, withSeed } from "../../support/seeded_random.ts";
 import { newKeys, type TunnelEnd } from "../../support/tunnel_end.ts";
 import { pairTest, startPair } from "../../support/tunnel_pair.ts";
 
@@ -80,39 +80,43 @@ pairTest("takes hundreds of peers in small messages and loses no packet meanwhil
   }
 });
 
-pairTest("keeps a flow through random changes of other peers", [], async (makes) => {
-  await using pair = await startPair(makes);
-  const { client, server } = pair;
-  await client.addPeer(server, { endpoint: pair.serverEndpoints[1] });
-  await reach(client.place, server.hosts[1]!);
-  const random = seededRandom(testSeed());
-  const keys = Array.from({ length: 30 }, () => newKeys().public);
-  await using ping = await RunningPing.start(client.place, server.hosts[1]!);
-  for (const end of [client, server]) {
-    const live = (end === client ? server : client).keys.public;
-    const lines = Array.from({ length: 200 }, () => {
-      const n = Math.floor(random() * keys.length);
-      const peer = `wg set ${end.link} peer ${keys[n]}`;
-      switch (Math.floor(random() * 6)) {
-        case 0:
-          return `${peer} remove`;
-        case 1:
-          return `${peer} persistent-keepalive ${Math.floor(random() * 3)} endpoint 127.0.0.1:${1 + n}`;
-        case 2:
-          return `echo ${newKeys().public} | ${peer} preshared-key /dev/stdin`;
-        case 3:
-          return `wg set ${end.link} peer ${live} persistent-keepalive ${Math.floor(random() * 30)}`;
-        default:
-          return `${peer} allowed-ips ${
-            allowedIps(Math.floor(random() * keys.length), 1 + Math.floor(random() * 4))
-          }`;
-      }
-    });
-    await script(end, lines);
+/** One random change of one of the peers, or of the keepalives of the one that is in use. */
+function randomChange(
+  random: SeededRandom,
+  end: TunnelEnd,
+  { keys, live }: { readonly keys: readonly string[]; readonly live: string },
+): string {
+  const n = random.below(keys.length);
+  const peer = `wg set ${end.link} peer ${keys[n]}`;
+  switch (random.below(6)) {
+    case 0:
+      return `${peer} remove`;
+    case 1:
+      return `${peer} persistent-keepalive ${random.below(3)} endpoint 127.0.0.1:${1 + n}`;
+    case 2:
+      return `echo ${newKeys().public} | ${peer} preshared-key /dev/stdin`;
+    case 3:
+      return `wg set ${end.link} peer ${live} persistent-keepalive ${random.below(30)}`;
+    default:
+      return `${peer} allowed-ips ${allowedIps(random.below(keys.length), 1 + random.below(4))}`;
   }
-  await ping.answeredMore(5);
-  assertEquals(ping.loss.lost, 0, "lost");
-});
+}
+
+pairTest("keeps a flow through random changes of other peers", [], (makes) =>
+  withSeed(async (random) => {
+    await using pair = await startPair(makes);
+    const { client, server } = pair;
+    await client.addPeer(server, { endpoint: pair.serverEndpoints[1] });
+    await reach(client.place, server.hosts[1]!);
+    const keys = Array.from({ length: 30 }, () => newKeys().public);
+    await using ping = await RunningPing.start(client.place, server.hosts[1]!);
+    for (const [end, other] of [[client, server], [server, client]] as const) {
+      const live = other.keys.public;
+      await script(end, Array.from({ length: 200 }, () => randomChange(random, end, { keys, live })));
+    }
+    await ping.answeredMore(5);
+    assertEquals(ping.loss.lost, 0, "lost");
+  }));
 
 pairTest("takes a new private key, none, and one that is a peer's", [], async (makes) => {
   await using pair = await startPair(makes);
