@@ -18,6 +18,7 @@ const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
 
 const TUNSETIFF = 0x400454can;
+const TUNGETIFF = 0x800454d2n;
 const TUNSETPERSIST = 0x400454cbn;
 const TUNSETOFFLOAD = 0x400454d0n;
 const TUNSETVNETHDRSZ = 0x400454d8n;
@@ -60,18 +61,19 @@ export class LinuxTun implements Disposable {
    * has it. `EINVAL`: a link of that name is no TUN device.
    */
   static open(name: string): LinuxTun {
-    const bytes = cString(name);
-    if (bytes.length < 2 || bytes.length > IFNAMSIZ) {
+    const { length } = cString(name);
+    if (length < 2 || length > IFNAMSIZ) {
       throw new RangeError(`an interface name has 1 to 15 bytes: '${name}'`);
     }
     const file = openClone();
     try {
-      const request = new Uint8Array(IFREQ_BYTES);
-      request.set(bytes);
-      new DataView(request.buffer).setUint16(IFNAMSIZ, IFF_TUN | IFF_NO_PI | IFF_VNET_HDR, true);
-      check(`open TUN device ${name}`, libc().ioctl(file.fd, TUNSETIFF, request));
-      const size = new Uint8Array(new Int32Array([VNET_HEADER_BYTES]).buffer);
-      check(`open TUN device ${name}`, libc().ioctl(file.fd, TUNSETVNETHDRSZ, size));
+      if (attach(file.fd, name, IFF_VNET_HDR)) {
+        const size = new Uint8Array(new Int32Array([VNET_HEADER_BYTES]).buffer);
+        check(`open TUN device ${name}`, libc().ioctl(file.fd, TUNSETVNETHDRSZ, size));
+        return new LinuxTun(file, name);
+      }
+      // No header, no offloads: packets come and go whole, as in gVisor.
+      attach(file.fd, name, 0);
       return new LinuxTun(file, name);
     } catch (error) {
       file[Symbol.dispose]();
@@ -113,6 +115,26 @@ function openClone(): FileDescriptor {
   return new FileDescriptor(fd);
 }
 
+/** @returns False if a flag, or the link of that name, is not what the kernel wants. */
+function attach(fd: number, name: string, flag: number): boolean {
+  const request = new Uint8Array(IFREQ_BYTES);
+  request.set(cString(name));
+  new DataView(request.buffer).setUint16(IFNAMSIZ, IFF_TUN | IFF_NO_PI | flag, true);
+  const result = libc().ioctl(fd, TUNSETIFF, request);
+  const errno = lastErrno();
+  if (result < 0 && (errno !== EINVAL || flag === 0)) {
+    throw errnoError(`open TUN device ${name}`, "ioctl", errno);
+  }
+  return result >= 0;
+}
+
+/** Whether packets of an open device have a header in front. */
+function hasHeader(fd: number): boolean {
+  const request = new Uint8Array(IFREQ_BYTES);
+  check("ask what a TUN device is", libc().ioctl(fd, TUNGETIFF, request));
+  return (new DataView(request.buffer).getUint16(IFNAMSIZ, true) & IFF_VNET_HDR) !== 0;
+}
+
 /** @returns What the kernel hands over in large pieces. */
 function askForOffloads(fd: number): bigint {
   for (const flags of OFFLOADS) {
@@ -144,6 +166,10 @@ export class TunPort {
   #count = 0;
   /** Whether the kernel takes many UDP datagrams of one flow at once, as it takes TCP. */
   readonly takesUdpTrains: boolean;
+  /** What the kernel leaves out of the header that we count on: none of it, or all. */
+  readonly #absentBytes: number;
+  /** And so many pieces of what is written. */
+  readonly #absentPieces: number;
   readonly #read = libc().read;
   readonly #writev = libc().writev;
 
@@ -162,22 +188,34 @@ export class TunPort {
   ) {
     prepareErrno();
     this.#fd = fd;
-    this.takesUdpTrains = (askForOffloads(fd) & USO) !== 0n;
+    this.#absentBytes = hasHeader(fd) ? 0 : VNET_HEADER_BYTES;
+    this.takesUdpTrains = this.takesLarge && (askForOffloads(fd) & USO) !== 0n;
     this.#base = arena.address;
-    const at = Deno.UnsafePointer.create(BigInt(arena.address + options.readOffset));
+    const at = Deno.UnsafePointer.create(BigInt(arena.address + options.readOffset + this.#absentBytes));
     if (at === null) throw new TypeError("the arena has no address");
     this.#readPointer = at;
-    this.#readBytes = BigInt(options.readBytes);
+    this.#readBytes = BigInt(options.readBytes - this.#absentBytes);
     this.#vectors = new PinnedBuffer(IOVEC_BYTES * options.maxPieces);
     this.#vectorWords = new Uint32Array(this.#vectors.bytes.buffer);
-    this.#vectorsPointer = this.#vectors.pointer;
+    this.#absentPieces = this.#absentBytes > 0 ? 1 : 0;
+    const first = this.#vectors.address + this.#absentPieces * IOVEC_BYTES;
+    this.#vectorsPointer = Deno.UnsafePointer.create(BigInt(first))!;
   }
 
-  /** Reads one packet with its header. @returns Its bytes; 0 when none is there, or the device is down. */
+  /** Whether the kernel takes TCP that is still to be cut. */
+  get takesLarge(): boolean {
+    return this.#absentBytes === 0;
+  }
+
+  /**
+   * Reads one packet with its header, which is left as it was, zeros, where there is none.
+   *
+   * @returns Its bytes; 0 when none is there, or the device is down.
+   */
   read(): number {
     const count = Number(this.#read(this.#fd, this.#readPointer, this.#readBytes));
     // EAGAIN, or EIO and EBADFD while the device is down or gone: nothing to read in either case.
-    return count < 0 ? 0 : count;
+    return count <= 0 ? 0 : count + this.#absentBytes;
   }
 
   /** Starts a packet to write. */
@@ -197,7 +235,7 @@ export class TunPort {
 
   /** Writes the packet. @returns False if the kernel did not take it. */
   write(): boolean {
-    return Number(this.#writev(this.#fd, this.#vectorsPointer, this.#count)) >= 0;
+    return Number(this.#writev(this.#fd, this.#vectorsPointer, this.#count - this.#absentPieces)) >= 0;
   }
 
   /** Whether the last failure was for want of room. */

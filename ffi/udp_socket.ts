@@ -241,7 +241,7 @@ export class UdpPort {
   #destination: UdpDestination | undefined;
   #nameBytes = 0;
   #localBytes = 0;
-  #canSegment = true;
+  #canSegment: boolean;
   /** `struct pollfd`. */
   readonly #writable = new PinnedBuffer(8);
   /** Bytes of each datagram of the last receipt but the last one, which may be shorter. */
@@ -260,6 +260,8 @@ export class UdpPort {
     this.#out = new Message(arena);
     this.source = this.#in.name.bytes.subarray(0, family === 4 ? 8 : SOCKADDR_BYTES);
     this.local = new Uint8Array(family === 4 ? 4 : 16);
+    // A kernel before 4.18 does not read the control message and would send all as one datagram.
+    this.#canSegment = libc().setsockopt(fd, SOL_UDP, UDP_SEGMENT, intOption(0), 4) === 0;
   }
 
   /** Whether several datagrams go out by one call. */

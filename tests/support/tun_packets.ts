@@ -18,16 +18,24 @@ export interface WrittenPacket {
   readonly bytes: Uint8Array;
 }
 
+/** What the TUN of a test takes; everything unless said. */
+export interface SinkOptions {
+  readonly takesUdpTrains?: boolean;
+  readonly takesLarge?: boolean;
+}
+
 /** Takes packets as the TUN would. */
 class Sink implements PacketSink {
   readonly packets: WrittenPacket[] = [];
   readonly takesUdpTrains: boolean;
+  readonly takesLarge: boolean;
   readonly #arena: Arena;
   #pieces: [number, number][] = [];
 
-  constructor(arena: Arena, takesUdpTrains: boolean) {
+  constructor(arena: Arena, { takesUdpTrains = true, takesLarge = true }: SinkOptions) {
     this.#arena = arena;
     this.takesUdpTrains = takesUdpTrains;
+    this.takesLarge = takesLarge;
   }
 
   begin(): void {
@@ -165,9 +173,9 @@ export function cutPacket(arena: Arena, packet: Uint8Array, segmentBytes: number
 export function joinPackets(
   arena: Arena,
   packets: readonly Uint8Array[],
-  options: { readonly takesUdpTrains?: boolean } = {},
+  options: SinkOptions = {},
 ): WrittenPacket[] {
-  const sink = new Sink(arena, options.takesUdpTrains ?? true);
+  const sink = new Sink(arena, options);
   const coalescer = new Coalescer(arena, sink);
   let at = INBOX;
   for (const packet of packets) {

@@ -13,6 +13,8 @@ import { PSH, sameHeaders, Segment, TCP, UDP } from "./segment.ts";
 
 /** Where packets go: `TunPort`. */
 export interface PacketSink {
+  /** Whether it takes TCP that is still to be cut. */
+  readonly takesLarge: boolean;
   /** Whether it takes trains of UDP datagrams. */
   readonly takesUdpTrains: boolean;
   begin(): void;
@@ -62,7 +64,10 @@ export class Coalescer {
   add(packet: number, length: number): void {
     const segment = this.#segment;
     segment.read(this.#view, packet, length);
-    if (segment.protocol === 0 || (segment.protocol === UDP && !this.#sink.takesUdpTrains)) {
+    if (
+      !this.#sink.takesLarge || segment.protocol === 0 ||
+      (segment.protocol === UDP && !this.#sink.takesUdpTrains)
+    ) {
       this.flush();
       this.#begin(packet, length);
       this.flush();

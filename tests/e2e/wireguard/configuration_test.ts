@@ -18,7 +18,7 @@ async function script(end: TunnelEnd, lines: readonly string[]): Promise<void> {
 function allowedIps(n: number, count: number): string {
   const ips = Array.from({ length: count }, (_, i) => [
     `10.${100 + i}.${n >> 4}.${(n & 15) << 4}/28`,
-    `fd77:${i}:${n.toString(16)}::/48`,
+    `fd77:${i + 1}:${(n + 1).toString(16)}::/48`,
   ]);
   return ips.flat().join(",");
 }

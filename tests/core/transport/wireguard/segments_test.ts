@@ -108,6 +108,14 @@ Deno.test("what does not continue a segment is not joined to it", async (t) => {
   }
 });
 
+Deno.test("nothing is joined for a device that takes no large packets", () => {
+  const payload = new Uint8Array(100);
+  const packets = [0, 1, 2].map((n) => tcpPacket({ payload, sequence: 1000 + n * 100 }));
+  assertEquals(joinPackets(new Arena(), packets).length, 1);
+  const written = joinPackets(new Arena(), packets, { takesLarge: false });
+  assertEquals(written.map(({ bytes }) => bytes), packets);
+});
+
 Deno.test("a shorter segment, or PSH, ends a joined packet", () => {
   const long = new Uint8Array(100);
   const short = new Uint8Array(40);
