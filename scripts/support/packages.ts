@@ -39,6 +39,8 @@ export const PACKAGES: readonly DebianPackage[] = [
   { name: "wireguard-go", probe: "wireguard-go", use: "interoperability, comparison" },
   { name: "wireguard-tools", probe: "wg", use: "assertions on WireGuard" },
   { name: "wireguard-go", probe: "wireguard-go", use: "a peer of another make" },
+  { name: "nftables", probe: "nft", use: "address translation and filters between hosts" },
+  { name: "ethtool", probe: "ethtool", use: "links without offloads" },
   { name: "iperf3", probe: "iperf3", use: "flows across restarts" },
   { name: "netavark", probe: "/usr/lib/podman/netavark", use: "comparison" },
   { name: "mmdebstrap", probe: "mmdebstrap", use: "the Windows rig's Wine" },

@@ -2,7 +2,7 @@
 import { LeakAudit } from "./leak_audit.ts";
 import { NamedNetns, needing } from "./test_netns.ts";
 import { type Make, PAIR_PROGRAMS, PAIRS, TunnelEnd } from "./tunnel_end.ts";
-import { wire } from "./wires.ts";
+import { type Plug, wire } from "./wires.ts";
 
 /** Which make is which end. */
 export interface Makes {
@@ -28,9 +28,7 @@ export const SERVER_PORT = 51820;
 export const CLIENT_PORT = 51821;
 
 /** See the module. Peers of each other; the client does not know yet where the server is. */
-export interface TunnelPair extends AsyncDisposable {
-  readonly client: TunnelEnd;
-  readonly server: TunnelEnd;
+export interface TunnelPair extends TunnelEnds, AsyncDisposable {
   /** Where the server is, IPv4 and IPv6. */
   readonly serverEndpoints: readonly [string, string];
 }
@@ -46,7 +44,7 @@ export async function startPair(
     server: stack.use(await NamedNetns.create()),
   };
   const underlay = options.underlayMtuBytes === undefined ? {} : { mtuBytes: options.underlayMtuBytes };
-  const plug = (side: "client" | "server") => ({
+  const plug = (side: "client" | "server"): Plug => ({
     place: places[side],
     link: UPLINK,
     addresses: [`${OUTSIDE[side][0]}/24`, `${OUTSIDE[side][1]}/64`],
@@ -61,12 +59,18 @@ export async function startPair(
   };
 }
 
+/** The ends of a tunnel, peers of each other. */
+export interface TunnelEnds {
+  readonly client: TunnelEnd;
+  readonly server: TunnelEnd;
+}
+
 /** Starts both ends in namespaces that are joined somehow, and makes them peers. */
 export async function startEnds(
   stack: AsyncDisposableStack,
   places: { readonly client: NamedNetns; readonly server: NamedNetns },
   options: { readonly makes: Makes; readonly mtuBytes?: number },
-): Promise<{ readonly client: TunnelEnd; readonly server: TunnelEnd }> {
+): Promise<TunnelEnds> {
   const mtu = options.mtuBytes === undefined ? {} : { mtuBytes: options.mtuBytes };
   const start = async (side: "client" | "server", listenPort: number): Promise<TunnelEnd> =>
     stack.use(

@@ -55,7 +55,7 @@ pairTest("routes by the most specific allowed IP, which moves between peers", []
   await using three = await startThree(makes);
   const { client, second, server } = three;
   for (const end of [client, second]) await reach(end.place, server.hosts[0]!);
-  for (const { family, wide, narrow, hosts: [low, high] } of NESTED) {
+  for (const { family, wide, hosts: [low, high] } of NESTED) {
     await server.place.must(["ip", `-${family}`, "route", "add", wide, "dev", server.link]);
     // Each host is at one client only, so that an answer tells which one was asked.
     await addAddress(client.place, client.link, `${low}/${family === 4 ? 32 : 128}`);

@@ -3,7 +3,14 @@ import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { IperfFlow } from "../../support/iperf_flow.ts";
 import { reach } from "../../support/reach.ts";
 import { NamedNetns } from "../../support/test_netns.ts";
-import { CLIENT_PORT, type Makes, pairTest, SERVER_PORT, startEnds } from "../../support/tunnel_pair.ts";
+import {
+  CLIENT_PORT,
+  type Makes,
+  pairTest,
+  SERVER_PORT,
+  startEnds,
+  type TunnelEnds,
+} from "../../support/tunnel_pair.ts";
 import { waitFor } from "../../support/wait_for.ts";
 import { forward, sysctl, wire } from "../../support/wires.ts";
 
@@ -17,7 +24,7 @@ const MAPPING_SECONDS = 2;
 async function startBehindNat(
   stack: AsyncDisposableStack,
   makes: Makes,
-) {
+): Promise<TunnelEnds & { readonly router: NamedNetns }> {
   const router = stack.use(await NamedNetns.create());
   const places = {
     client: stack.use(await NamedNetns.create()),

@@ -3,14 +3,17 @@ import { assert, assertEquals } from "@std/assert";
 import { iperfServer, transfer } from "../../support/iperf.ts";
 import { reach } from "../../support/reach.ts";
 import { NamedNetns } from "../../support/test_netns.ts";
-import { type Makes, pairTest, SERVER_PORT, startEnds } from "../../support/tunnel_pair.ts";
+import { type Makes, pairTest, SERVER_PORT, startEnds, type TunnelEnds } from "../../support/tunnel_pair.ts";
 import { forward, wire } from "../../support/wires.ts";
 
 const MARK = "0xca6c";
 const TABLE = "51820";
 
 /** Client, router, server; behind the server a network that only it reaches. */
-async function start(stack: AsyncDisposableStack, makes: Makes) {
+async function start(
+  stack: AsyncDisposableStack,
+  makes: Makes,
+): Promise<TunnelEnds & { readonly far: NamedNetns }> {
   const router = stack.use(await NamedNetns.create());
   const places = {
     client: stack.use(await NamedNetns.create()),

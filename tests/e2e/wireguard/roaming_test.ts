@@ -11,13 +11,14 @@ import {
   SERVER_PORT,
   startEnds,
   startPair,
+  type TunnelEnds,
   UPLINK,
 } from "../../support/tunnel_pair.ts";
 import { waitFor } from "../../support/wait_for.ts";
 import { addAddress, forward, wire } from "../../support/wires.ts";
 
 /** A client with two ways, each a network of its own, to a server behind a router that drops foreign sources. */
-async function startWithTwoWays(stack: AsyncDisposableStack, makes: Makes) {
+async function startWithTwoWays(stack: AsyncDisposableStack, makes: Makes): Promise<TunnelEnds> {
   const router = stack.use(await NamedNetns.create());
   const places = {
     client: stack.use(await NamedNetns.create()),

@@ -6,6 +6,7 @@ import { parseIp } from "../../../core/ip/address.ts";
 import { parsePrefix } from "../../../core/ip/prefix.ts";
 import { SILENT_LOG } from "../../../core/log.ts";
 import { encodeKey, generateKeyPair, type KeyPair } from "../../../core/wireguard/keys.ts";
+import { iperfServer } from "../../support/iperf.ts";
 import { BackendNode, type NodeDevice } from "../../support/backend_node.ts";
 import { LeakAudit } from "../../support/leak_audit.ts";
 import { HERE, NamedNetns, needing, testName } from "../../support/test_netns.ts";
@@ -56,10 +57,10 @@ function newKeys(): KeyPair {
   return generateKeyPair((bytes) => void crypto.getRandomValues(bytes));
 }
 
-function itsPeer(keys: KeyPair, family: 0 | 1 = 0): DevicePeer {
+function itsPeer(keys: KeyPair): DevicePeer {
   return {
     publicKey: keys.publicKey,
-    endpoint: { ip: parseIp(UNDERLAY.its[family])!, port: ITS_PORT },
+    endpoint: { ip: parseIp(UNDERLAY.its[0])!, port: ITS_PORT },
     allowedIps: OVERLAY.its.map((ip) => parsePrefix(ip)!),
     keepaliveSeconds: 0,
   };
@@ -101,77 +102,6 @@ function liveTest(name: string, programs: readonly string[], run: () => Promise<
       await run();
     },
   });
-}
-
-/** An iperf3 server; killed with its scope, as one that is to end by itself waits for ever at times. */
-async function iperfServer(netns: NamedNetns): Promise<AsyncDisposable> {
-  const child = new Deno.Command("ip", {
-    args: ["netns", "exec", netns.name, "iperf3", "-s"],
-    stdin: "null",
-    stdout: "null",
-    stderr: "null",
-  }).spawn();
-  await waitFor("iperf3 listens", async () => (await netns.must(["ss", "-ltn"])).includes(":5201"));
-  return {
-    async [Symbol.asyncDispose](): Promise<void> {
-      child.kill("SIGKILL");
-      await child.status;
-    },
-  };
-}
-
-/** Bytes per second of one TCP stream through the tunnel, 1 s. */
-async function throughput(address: string, ...options: string[]): Promise<number> {
-  const stdout = await HERE.must(["iperf3", "-c", address, "-t", "1", "-J", ...options], {
-    timeoutMs: 20_000,
-  });
-  const { sum_received: received } = JSON.parse(stdout).end;
-  assert(received !== undefined, `iperf3: ${stdout.slice(-1_000)}`);
-  return received.bits_per_second / 8;
-}
-
-for (const family of [0, 1] as const) {
-  const outside = family === 0 ? "IPv4" : "IPv6";
-  liveTest(
-    `two devices of ours over ${outside} carry pings and TCP of both families [overlay T12]`,
-    ["iperf3"],
-    async () => {
-      await using stack = new AsyncDisposableStack();
-      const [ours, its] = [newKeys(), newKeys()];
-      const { netns, node, device } = await startNode(stack, its, ours);
-      await using end = await OurEnd.start(ours, itsPeer(its, family));
-      await using _server = await iperfServer(netns);
-      for (const address of OVERLAY.its) {
-        assert(await HERE.ping(address, { count: 5 }), `ping ${address}`);
-        assert(
-          await HERE.ping(address, { count: 2, size: address.includes(":") ? 1372 : 1392 }),
-          "full size",
-        );
-        assert(await throughput(address) > 1_000_000, `to ${address}`);
-        assert(await throughput(address, "-R") > 1_000_000, `from ${address}`);
-      }
-      const [seen] = (await node.read(device.name)).peers;
-      assertNotEquals(seen!.handshake, 0);
-      const state = await end.backend.readDevice(end.link);
-      assert(state.peers[0]!.rxBytes > 2_000_000);
-    },
-  );
-
-  liveTest(
-    `a device and wireguard-go over ${outside} carry pings and TCP of both families, in both roles`,
-    ["wireguard-go", "wg", "iperf3"],
-    async () => {
-      const [ours, its] = [newKeys(), newKeys()];
-      await using other = await WireguardGo.start({ privateKey: its.privateKey, peer: ours.publicKey });
-      await using _end = await OurEnd.start(ours, itsPeer(its, family));
-      await using _server = await iperfServer(other.netns);
-      for (const address of OVERLAY.its) {
-        assert(await HERE.ping(address, { count: 5 }), `ping ${address}`);
-        assert(await throughput(address) > 1_000_000, `to ${address}`);
-        assert(await throughput(address, "-R") > 1_000_000, `from ${address}`);
-      }
-    },
-  );
 }
 
 liveTest("wireguard-go initiates, and the device learns where it is", ["wireguard-go", "wg"], async () => {
