@@ -231,6 +231,11 @@ export class Device {
     return this.#context.allowedIps.lookupDestination(buffer, offset, available);
   }
 
+  /** Counts a packet that no peer owns the destination of, and answers it. @param packet Its start is enough. */
+  refuse(packet: Uint8Array, now: number): void {
+    this.#transport.sendPacket(packet, now);
+  }
+
   /** Takes counters for a batch; false when its packets have to be staged. `slot` is filled. */
   nextSendSlot(peer: Peer, count: number, now: number, slot: SendSlot): boolean {
     return this.#transport.nextSendSlot(peer, count, now, slot);

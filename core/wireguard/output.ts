@@ -9,6 +9,7 @@ import type { Peer } from "./peer.ts";
  *
  * - `datagram`: send the bytes by UDP.
  * - `packet`: write the bytes to the TUN; they lie in the datagram that was handled.
+ * - `rejection`: write the bytes to the TUN, an ICMP message about a packet that goes nowhere.
  * - `session`: news, a handshake with the peer was completed.
  * - `roamed`: news, the peer was heard from at another endpoint.
  * - `unreachable`: news, a handshake was tried for 90 s without answer.
@@ -16,6 +17,7 @@ import type { Peer } from "./peer.ts";
 export type DeviceOutput =
   | { readonly kind: "datagram"; readonly endpoint: PeerEndpoint; readonly bytes: Uint8Array }
   | { readonly kind: "packet"; readonly peer: Peer; readonly bytes: Uint8Array }
+  | { readonly kind: "rejection"; readonly bytes: Uint8Array }
   | { readonly kind: "session" | "roamed" | "unreachable"; readonly peer: Peer };
 
 /** Why something was dropped. None of these is an error: the network may bring anything. */

@@ -24,7 +24,9 @@ import type { HandshakeExchange } from "./exchange.ts";
 import { packetLength } from "./ip_packet.ts";
 import type { Keypair } from "./keypair.ts";
 import { decodeTransport, encodeTransportHeader, paddedLength } from "./messages.ts";
+import type { DropReason } from "./output.ts";
 import type { Peer } from "./peer.ts";
+import { UnreachableAnswers } from "./unreachable.ts";
 
 /** A session found by its receiver index. */
 export interface Session extends Receiver {
@@ -63,6 +65,7 @@ const RENEW_ON_RECEIVE_MS = REJECT_AFTER_TIME_MS - KEEPALIVE_TIMEOUT_MS - REKEY_
 export class TransportPath {
   readonly #context: DeviceContext;
   readonly #exchange: HandshakeExchange;
+  readonly #answers = new UnreachableAnswers();
 
   constructor(context: DeviceContext, exchange: HandshakeExchange) {
     this.#context = context;
@@ -96,7 +99,7 @@ export class TransportPath {
 
   /** Sends a packet as soon as there is a session, and starts a handshake if there is none. The packet is copied. */
   stage(peer: Peer, packet: Uint8Array, now: number): void {
-    if (peer.endpoint === undefined) return this.#context.drop("noEndpoint");
+    if (peer.endpoint === undefined) return this.#reject(packet, "noEndpoint", now);
     this.#context.drop("stagedOverflow", peer.staged.push(packet));
     this.flush(peer, now);
   }
@@ -140,10 +143,17 @@ export class TransportPath {
     return length;
   }
 
+  /** Drops a packet and says so to who sent it. */
+  #reject(packet: Uint8Array, reason: DropReason, now: number): void {
+    this.#context.drop(reason);
+    const bytes = this.#answers.answer(packet, now);
+    if (bytes !== undefined) this.#context.emit({ kind: "rejection", bytes });
+  }
+
   /** Sends a packet of the TUN to the peer that owns its destination. */
   sendPacket(packet: Uint8Array, now: number): void {
     const peer = this.#context.allowedIps.lookupDestination(packet, 0, packet.length);
-    if (peer === undefined) this.#context.drop("noRoute");
+    if (peer === undefined) this.#reject(packet, "noRoute", now);
     else this.stage(peer, packet, now);
   }
 

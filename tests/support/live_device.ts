@@ -81,7 +81,7 @@ export class LiveDevice implements AsyncDisposable {
     for (const output of outputs) {
       if (output.kind === "datagram") this.#send(output.endpoint, output.bytes);
       else if (output.kind === "packet") this.packets.push(Uint8Array.from(output.bytes));
-      else this.news.push(output.kind);
+      else if (output.kind !== "rejection") this.news.push(output.kind);
     }
     this.#arm();
   }

@@ -182,7 +182,7 @@ export class DataPlane {
   #apply(outputs: readonly DeviceOutput[]): void {
     for (const output of outputs) {
       if (output.kind === "datagram") this.#outbox.push(output.endpoint, output.bytes);
-      else if (output.kind === "packet") this.#deliver(output.bytes);
+      else if (output.kind === "packet" || output.kind === "rejection") this.#deliver(output.bytes);
       else this.#news.note(output.peer, output.kind);
     }
   }

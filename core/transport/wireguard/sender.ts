@@ -10,6 +10,7 @@ import {
 import type { Device } from "../../wireguard/device.ts";
 import { paddedLength } from "../../wireguard/messages.ts";
 import type { Peer } from "../../wireguard/peer.ts";
+import { QUOTED_BYTES } from "../../wireguard/unreachable.ts";
 import { SendSlot } from "../../wireguard/transport_path.ts";
 import { type Arena, TUN_IN } from "./arena.ts";
 import type { ArenaCipher } from "./crypto.ts";
@@ -62,8 +63,11 @@ export class Sender {
     if (packet.count === 0) return;
     const peer = device.lookupSend(arena.bytes, packet.packet, packet.length);
     if (peer === undefined) {
-      // Counts it as one without route.
-      device.handleTun(arena.bytes.subarray(packet.packet, packet.packet + 40), now);
+      const start = arena.bytes.subarray(
+        packet.packet,
+        packet.packet + Math.min(packet.length, QUOTED_BYTES),
+      );
+      device.refuse(start, now);
     } else if (device.nextSendSlot(peer, packet.count, now, this.#slot)) {
       this.#seal(now);
     } else {
