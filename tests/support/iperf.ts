@@ -38,7 +38,7 @@ export async function transfer(
   const end = await waitFor("the server to be free", async () => {
     // It takes a moment to be done with the one before.
     const { end, error = "" } = JSON.parse((await from.run(argv, { timeoutMs: 30_000 })).stdout);
-    assert(error === "" || error.includes("busy"), `${argv.join(" ")}: ${error}`);
+    assert(error === "" || /busy|reset by peer/.test(error), `${argv.join(" ")}: ${error}`);
     return error === "" && end;
   }, { timeoutMs: 60_000 });
   const sum = end.sum_received ?? end.sum;

@@ -2,9 +2,13 @@
 import { Container, type NetworkPlace } from "./test_netns.ts";
 import { waitFor } from "./wait_for.ts";
 
-/** Waits until an address answers; the first packet has to wait for a handshake. */
-export async function reach(from: NetworkPlace, address: string): Promise<void> {
-  await waitFor(`${address} to answer`, () => from.ping(address), { timeoutMs: 20_000 });
+/** Waits until an address answers; the first packet has to wait for a handshake. @param options As of `ping`. */
+export async function reach(
+  from: NetworkPlace,
+  address: string,
+  options: { readonly size?: number } = {},
+): Promise<void> {
+  await waitFor(`${address} to answer`, () => from.ping(address, options), { timeoutMs: 20_000 });
 }
 
 /** Starts so many containers; the stack ends them. */

@@ -20,7 +20,7 @@ pairTest("carries pings, TCP and UDP in all four family mixes [overlay T12]", ["
       const what = `${inside} over ${outside}`;
       await reach(client.place, inside);
       const full = inside.includes(":") ? 1372 : 1392;
-      assert(await client.place.ping(inside, { count: 2, size: full }), `full ping ${what}`);
+      await reach(client.place, inside, { size: full });
       for (const direction of [[], ["--reverse"]]) {
         const tcp = await transfer(client.place, inside, ["--bytes", "16M", ...direction]);
         assert(tcp.bytes >= 8 * MIB, `TCP ${what}: ${tcp.bytes} bytes`);
@@ -51,7 +51,7 @@ pairTest("carries huge packets both ways", ["iperf3"], async (makes) => {
       const full = HUGE_MTU - (inside.includes(":") ? 48 : 28);
       // The length of an echo request is limited by ping itself.
       for (const size of [1, 1500, 16_000, Math.min(full, 65_000)]) {
-        assert(await client.place.ping(inside, { count: 2, size }), `ping of ${size} to ${what}`);
+        await reach(client.place, inside, { size });
       }
       for (const direction of [[], ["--reverse"]]) {
         const tcp = await transfer(client.place, inside, ["--bytes", "64M", ...direction]);
