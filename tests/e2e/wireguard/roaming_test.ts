@@ -90,7 +90,6 @@ for (const { family, server: endpoint, client: clientAt } of WAYS) {
       for (const way of [2, 1]) {
         await takeWay(client.place, way);
         await waitFor("roaming", async () => await server.endpointOf(client) === clientAt(way));
-        await flow.busySeconds(1);
       }
       // The way in use breaks: its link goes down, and with it its routes.
       await client.place.must(["ip", "link", "set", "ztway1", "down"]);
