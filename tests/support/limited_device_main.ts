@@ -96,7 +96,7 @@ function run(device: LimitedDevice): void {
   limitLibc(device.limit);
   const tun = LinuxTun.open(device.link);
   const sockets = UdpSockets.bind(device.listenPort, 0);
-  const plane = new DataPlane({ tun: tun.fd, wakeUp: new WakeUp().fd });
+  const plane = new DataPlane({ tun: tun.fd, wakeUp: new WakeUp().fd }, () => {});
   plane.setMtu(device.mtuBytes);
   plane.setSockets(sockets.fds);
   plane.configure({

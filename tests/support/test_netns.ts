@@ -67,7 +67,12 @@ export class NetworkPlace {
     );
   }
 
-  /** Sends echo requests, 50 ms apart. @returns Whether all were answered. */
+  /**
+   * Sends echo requests, 50 ms apart. Once one was answered, `ping` waits for the last one no longer than twice the
+   * longest time so far: on a busy machine only a single request is sure to get its second.
+   *
+   * @returns Whether all were answered.
+   */
   async ping(
     address: string,
     options: { readonly count?: number; readonly size?: number } = {},

@@ -11,6 +11,7 @@ import {
   type TunnelPair,
   UPLINK,
 } from "../../support/tunnel_pair.ts";
+import { waitFor } from "../../support/wait_for.ts";
 import { addAddress, wire } from "../../support/wires.ts";
 
 /** A pair and a second client at another cable of the server. */
@@ -113,7 +114,7 @@ pairTest("drops packets from sources that are not the peer's", ["nft"], async (m
   await server.addPeer(client, { allowedIps: [...client.hosts, ...sources] });
   for (const [i, source] of sources.entries()) {
     await send(i);
-    assertEquals(await seen(server, source), 3, `${source}, now allowed`);
+    await waitFor(`${source}, now allowed`, async () => await seen(server, source) === 3);
   }
 });
 
