@@ -59,9 +59,11 @@ seededTest("ten minutes of loss, duplicates and reordering: no packet twice, and
   for (const node of [a, b]) {
     const numbers = node.packets.map(numberOf);
     assertEquals(new Set(numbers).size, numbers.length, "no packet twice");
-    assertEquals(numbers.length, arriving.get(node.endpoint.toString()), "what arrives is taken");
     assert(numbers.length > count * 0.8, `only ${numbers.length} of ${count}`);
-    const { forged, stagedOverflow, replayed } = node.device.drops;
+    const { expiredKeypair, forged, stagedOverflow, replayed } = node.device.drops;
+    // What was sent at the very end of a session's 180 s may arrive after it.
+    const lost = arriving.get(node.endpoint.toString())! - numbers.length;
+    assert(lost >= 0 && lost <= expiredKeypair, `${lost} of what arrived was not taken`);
     assertEquals({ forged, stagedOverflow }, { forged: 0, stagedOverflow: 0 });
     assert(replayed > 0, "duplicates were seen and refused");
   }
