@@ -91,13 +91,14 @@ export function endpoints(v4: string, v6: string): [string, string] {
   return [`${v4}:${SERVER_PORT}`, `[${v6}]:${SERVER_PORT}`];
 }
 
-/** Registers a test for each pair of makes. @param programs What it needs besides `ip`, `ping`, `wg`. */
+/** Registers a test for each pair of makes that `only` takes. @param programs Besides `ip`, `ping`, `wg`. */
 export function pairTest(
   name: string,
   programs: readonly string[],
   run: (makes: Makes) => Promise<void>,
+  options: { readonly only?: (makes: Makes) => boolean } = {},
 ): void {
-  for (const makes of PAIRS) {
+  for (const makes of PAIRS.filter(options.only ?? (() => true))) {
     Deno.test({
       ...needing([...PAIR_PROGRAMS, ...programs], `${makes.client} to ${makes.server}: ${name}`),
       fn: async () => {
