@@ -2,9 +2,10 @@
  * Overlapped operations of any number of handles, completed through one I/O completion port.
  *
  * One nonblocking call waits for all of them, so they occupy one thread of Deno's pool together. An operation
- * that a function says has begun, or even is done, ends with a packet from the port and only then; one that was
- * refused has none. The kernel writes to OVERLAPPED and to the operation's memory until the packet is out, also
- * after a cancellation and after the handle is closed, so both are kept reachable until then.
+ * that has begun (`ERROR_IO_PENDING`) ends with a packet from the port and only then; one that is done at once, or
+ * refused, has none, which for the first kind is not so by default but asked for in {@linkcode CompletionPort.bind}.
+ * Until its packet is out the kernel writes to an operation's OVERLAPPED and memory, also after a cancellation and
+ * after the handle is closed, so both are kept reachable until then.
  *
  * Layouts, little-endian, 64-bit. OVERLAPPED (minwinbase.h), 32 bytes: Internal (an NTSTATUS) u64 @0,
  * InternalHigh (bytes moved) u64 @8, Offset u64 @16, hEvent u64 @24. OVERLAPPED_ENTRY, 32 bytes: lpCompletionKey
@@ -16,6 +17,7 @@ import { win32OfStatus } from "./ntstatus.ts";
 import { ERROR_INVALID_HANDLE, ERROR_IO_PENDING, ERROR_SUCCESS, Win32Error } from "./win32_error.ts";
 
 const OVERLAPPED_BYTES = 32;
+const OVERLAPPED_INTERNAL_HIGH = 8;
 const ENTRY_BYTES = 32;
 const ENTRY_OVERLAPPED = 8;
 const ENTRY_INTERNAL = 16;
@@ -27,7 +29,16 @@ const BATCH = 64;
 /** OVERLAPPED structures kept for reuse. */
 const MAX_SPARE = 256;
 
+/**
+ * Operations that may be done at once before the event loop has a turn. A client that always has more to say
+ * would otherwise keep the thread to itself, timers included.
+ */
+const MAX_DONE_AT_ONCE = 128;
+
 const INFINITE = 0xffff_ffff;
+
+/** winbase.h: what is done at once sends no packet. */
+const FILE_SKIP_COMPLETION_PORT_ON_SUCCESS = 1;
 
 /** How an operation ended. */
 export interface Completion {
@@ -54,6 +65,7 @@ export class CompletionPort {
   readonly #spare: PinnedBuffer[] = [];
   #orphaned: PendingOperation[] = [];
   #waiting = false;
+  #inOneTurn = 0;
 
   /** @throws {Win32Error} If the system refuses another port. */
   constructor(kernel: Kernel32) {
@@ -76,8 +88,13 @@ export class CompletionPort {
    * @throws {Win32Error} If the handle cannot be bound.
    */
   bind(handle: Handle): void {
-    if (handleOf(this.#kernel.CreateIoCompletionPort(handle, this.#port, 0n, 0)) !== undefined) return;
-    throw new Win32Error("bind a handle", "CreateIoCompletionPort", this.#kernel.GetLastError());
+    const { CreateIoCompletionPort, SetFileCompletionNotificationModes, GetLastError } = this.#kernel;
+    if (handleOf(CreateIoCompletionPort(handle, this.#port, 0n, 0)) === undefined) {
+      throw new Win32Error("bind a handle", "CreateIoCompletionPort", GetLastError());
+    }
+    if (SetFileCompletionNotificationModes(handle, FILE_SKIP_COMPLETION_PORT_ON_SUCCESS) === 0) {
+      throw new Win32Error("bind a handle", "SetFileCompletionNotificationModes", GetLastError());
+    }
   }
 
   /**
@@ -94,14 +111,27 @@ export class CompletionPort {
     const overlapped = this.#spare.pop() ?? new PinnedBuffer(OVERLAPPED_BYTES);
     overlapped.bytes.fill(0);
     const code = begin(overlapped.pointer);
-    if (code !== ERROR_SUCCESS && code !== ERROR_IO_PENDING) {
-      this.#spare.push(overlapped);
-      return Promise.resolve({ code, bytes: 0 });
+    if (code !== ERROR_IO_PENDING) {
+      const bytes = code === ERROR_SUCCESS ? overlapped.view.getUint32(OVERLAPPED_INTERNAL_HIGH, true) : 0;
+      this.#recycle(overlapped);
+      return this.#doneAtOnce({ code, bytes });
     }
     const { promise, resolve } = Promise.withResolvers<Completion>();
     this.#pending.set(overlapped.address, { overlapped, memory, resolve });
     if (!this.#waiting) void this.#wait();
     return promise;
+  }
+
+  #recycle(overlapped: PinnedBuffer): void {
+    if (this.#spare.length < MAX_SPARE) this.#spare.push(overlapped);
+  }
+
+  async #doneAtOnce(completion: Completion): Promise<Completion> {
+    if (++this.#inOneTurn > MAX_DONE_AT_ONCE) {
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      this.#inOneTurn = 0;
+    }
+    return completion;
   }
 
   /** Takes packets until no operation is pending. */
@@ -110,6 +140,7 @@ export class CompletionPort {
     while (this.#pending.size > 0) {
       const { GetQueuedCompletionStatusEx: dequeue } = this.#kernel;
       const done = await dequeue(this.#port, this.#entries, BATCH, this.#removed, INFINITE, 0);
+      this.#inOneTurn = 0;
       if (done === 0) this.#abandon();
       else for (let i = 0; i < this.#removed[0]!; i++) this.#complete(i * ENTRY_BYTES);
     }
@@ -122,7 +153,7 @@ export class CompletionPort {
     const operation = this.#pending.get(address);
     if (operation === undefined) return;
     this.#pending.delete(address);
-    if (this.#spare.length < MAX_SPARE) this.#spare.push(operation.overlapped);
+    this.#recycle(operation.overlapped);
     const code = win32OfStatus(view.getUint32(ENTRY_INTERNAL, true));
     operation.resolve({ code, bytes: view.getUint32(ENTRY_TRANSFERRED, true) });
   }

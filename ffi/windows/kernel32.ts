@@ -45,6 +45,8 @@ export const KERNEL32 = {
     result: "i32",
     nonblocking: true,
   },
+  /** `BOOL (HANDLE, UCHAR flags)` */
+  SetFileCompletionNotificationModes: { parameters: ["usize", "u8"], result: "i32" },
   /** `HLOCAL (HLOCAL)` */
   LocalFree: { parameters: ["pointer"], result: "pointer" },
   /** `DWORD (void)` */
