@@ -14,7 +14,8 @@
 import { PinnedBuffer } from "../memory.ts";
 import { type Handle, handleOf, INVALID_HANDLE_VALUE, type Kernel32 } from "./kernel32.ts";
 import { win32OfStatus } from "./ntstatus.ts";
-import { ERROR_INVALID_HANDLE, ERROR_IO_PENDING, ERROR_SUCCESS, Win32Error } from "./win32_error.ts";
+import { ERROR_INVALID_HANDLE, ERROR_IO_PENDING, ERROR_SUCCESS } from "./constants.ts";
+import { Win32Error } from "./win32_error.ts";
 
 const OVERLAPPED_BYTES = 32;
 const OVERLAPPED_INTERNAL_HIGH = 8;

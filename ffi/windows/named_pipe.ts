@@ -6,7 +6,8 @@
 import { FfiError } from "../errors.ts";
 import type { Completion, CompletionPort } from "./completion_port.ts";
 import type { Handle, Kernel32 } from "./kernel32.ts";
-import { ERROR_BROKEN_PIPE, ERROR_PIPE_NOT_CONNECTED, ERROR_SUCCESS, Win32Error } from "./win32_error.ts";
+import { ERROR_BROKEN_PIPE, ERROR_PIPE_NOT_CONNECTED, ERROR_SUCCESS } from "./constants.ts";
+import { Win32Error } from "./win32_error.ts";
 
 /**
  * Longest single write. The kernel holds a copy of what the other end has not read yet, and a write ends only when

@@ -7,7 +7,8 @@ import type { CompletionPort } from "./completion_port.ts";
 import { handleOf, type Kernel32 } from "./kernel32.ts";
 import { NamedPipe } from "./named_pipe.ts";
 import { encodeWide } from "./wide_string.ts";
-import { ERROR_PIPE_BUSY, ERROR_SEM_TIMEOUT, Win32Error } from "./win32_error.ts";
+import { ERROR_PIPE_BUSY, ERROR_SEM_TIMEOUT } from "./constants.ts";
+import { Win32Error } from "./win32_error.ts";
 
 // winnt.h, winbase.h
 const GENERIC_READ_WRITE = 0xc000_0000;

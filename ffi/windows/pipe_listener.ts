@@ -13,7 +13,8 @@ import { type Handle, handleOf, type Kernel32 } from "./kernel32.ts";
 import { NamedPipe } from "./named_pipe.ts";
 import { SecurityAttributes } from "./security_attributes.ts";
 import { encodeWide } from "./wide_string.ts";
-import { ERROR_PIPE_CONNECTED, ERROR_SUCCESS, Win32Error } from "./win32_error.ts";
+import { ERROR_PIPE_CONNECTED, ERROR_SUCCESS } from "./constants.ts";
+import { Win32Error } from "./win32_error.ts";
 
 /** Instances that wait for a client: as many clients may come within one turn of the event loop. */
 export const SPARE_INSTANCES = 16;

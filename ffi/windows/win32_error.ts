@@ -1,19 +1,18 @@
 /** Error codes of Windows that this program meets, and the error that carries one. */
 import { FfiError } from "../errors.ts";
-
-// winerror.h
-export const ERROR_SUCCESS = 0;
-export const ERROR_FILE_NOT_FOUND = 2;
-export const ERROR_ACCESS_DENIED = 5;
-export const ERROR_INVALID_HANDLE = 6;
-export const ERROR_BROKEN_PIPE = 109;
-export const ERROR_SEM_TIMEOUT = 121;
-export const ERROR_PIPE_BUSY = 231;
-export const ERROR_NO_DATA = 232;
-export const ERROR_PIPE_NOT_CONNECTED = 233;
-export const ERROR_PIPE_CONNECTED = 535;
-export const ERROR_OPERATION_ABORTED = 995;
-export const ERROR_IO_PENDING = 997;
+import {
+  ERROR_ACCESS_DENIED,
+  ERROR_BROKEN_PIPE,
+  ERROR_FILE_NOT_FOUND,
+  ERROR_INVALID_HANDLE,
+  ERROR_IO_PENDING,
+  ERROR_NO_DATA,
+  ERROR_OPERATION_ABORTED,
+  ERROR_PIPE_BUSY,
+  ERROR_PIPE_CONNECTED,
+  ERROR_PIPE_NOT_CONNECTED,
+  ERROR_SEM_TIMEOUT,
+} from "./constants.ts";
 
 /** Name and text, as `winerror.h` and the system's message table have them. */
 const TEXTS: Readonly<Record<number, readonly [name: string, text: string]>> = {
