@@ -13,9 +13,3 @@ export const ERROR_PIPE_NOT_CONNECTED = 233;
 export const ERROR_PIPE_CONNECTED = 535;
 export const ERROR_OPERATION_ABORTED = 995;
 export const ERROR_IO_PENDING = 997;
-
-// winsvc.h, states of a service
-export const SERVICE_STOPPED = 1;
-export const SERVICE_START_PENDING = 2;
-export const SERVICE_STOP_PENDING = 3;
-export const SERVICE_RUNNING = 4;
