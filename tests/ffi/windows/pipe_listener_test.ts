@@ -129,6 +129,7 @@ Deno.test("a client that came and left costs its instance and nothing else: ERRO
   const listener = new PipeListener(PIPE, SDDL, quickClients(rig, 3, comeAndGo));
   const { server, client } = await rig.connect(listener);
   assertEquals(rig.kernel.waiting(PIPE), SPARE_INSTANCES);
+  assertEquals(rig.kernel.callsOf("DisconnectNamedPipe").length, 3);
   for (const one of [server, client, listener]) one.close();
   assertEquals(rig.kernel.openHandles, 0);
 });
