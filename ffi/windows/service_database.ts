@@ -6,7 +6,7 @@
  * @see winsvc.h.
  */
 import type { ServiceLibraries } from "./service_dispatcher.ts";
-import { decodeServiceStatus, SERVICE_STATUS_BYTES } from "./service_status.ts";
+import { decodeServiceStatus, SERVICE_STATUS_BYTES, type ServiceStatus } from "./service_status.ts";
 import { encodeWide } from "./wide_string.ts";
 import { Win32Error } from "./win32_error.ts";
 
@@ -88,13 +88,13 @@ export class ServiceDatabase implements Disposable {
     return this.#with(name, DELETE, (service, { advapi32 }) => advapi32.DeleteService(service));
   }
 
-  /** The state, `SERVICE_RUNNING` and so on, when the code is 0. */
-  query(name: string): { readonly code: number; readonly state: number } {
+  /** The last report of the service, when the code is 0. */
+  query(name: string): ServiceStatus & { readonly code: number } {
     const status = new Uint8Array(SERVICE_STATUS_BYTES);
     const code = this.#with(name, SERVICE_QUERY_STATUS, (service, { advapi32 }) => {
       return advapi32.QueryServiceStatus(service, status);
     });
-    return { code, state: decodeServiceStatus(status).state };
+    return { ...decodeServiceStatus(status), code };
   }
 
   /** Closes the connection. */
