@@ -6,7 +6,7 @@ export const PENDING = -1;
 /** A Win32 error code, or {@linkcode PENDING}, or 0. */
 export type Refusal = number;
 
-// ntstatus.h
+/** How operations end, as ntstatus.h has it. */
 export const STATUS = {
   success: 0,
   pipeDisconnected: 0xc000_00b0,
@@ -67,6 +67,7 @@ export class FakePipeEnd {
     return this.#inbox.reduce((sum, { length }) => sum + length, 0);
   }
 
+  /** `ConnectNamedPipe`. */
   listen(operation: Operation): Refusal {
     if (this.state === "connected") return 535;
     if (this.state === "closing") return 232;
@@ -75,6 +76,7 @@ export class FakePipeEnd {
     return PENDING;
   }
 
+  /** A client has opened this instance. */
   connect(client: FakePipeEnd): void {
     [this.peer, client.peer] = [client, this];
     this.state = client.state = "connected";
@@ -83,6 +85,7 @@ export class FakePipeEnd {
     waiting?.finish(STATUS.success, 0);
   }
 
+  /** `ReadFile`. */
   read(into: Uint8Array, operation: Operation): Refusal {
     const bytes = this.#take(into);
     if (bytes !== undefined) {
@@ -94,6 +97,7 @@ export class FakePipeEnd {
     return PENDING;
   }
 
+  /** `WriteFile`. */
   write(bytes: Uint8Array, operation: Operation): Refusal {
     const { peer } = this;
     if (this.state !== "connected" || peer === undefined) return this.state === "closing" ? 232 : 233;
@@ -121,6 +125,7 @@ export class FakePipeEnd {
     this.state = "created";
   }
 
+  /** `CloseHandle`. What the other end has not read stays readable there. */
   close(): void {
     this.#leave();
     this.state = "closed";
