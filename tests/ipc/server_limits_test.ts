@@ -9,6 +9,7 @@ import { FakeService } from "../support/fake_service.ts";
 import { requestFrame } from "../support/ipc_examples.ts";
 import { IpcRig, RawClient, RecordingLog } from "../support/ipc_rig.ts";
 import { assertAlive, header, responseFrame, STATUS } from "../support/ipc_texts.ts";
+import { unixTest } from "../support/unix_test.ts";
 import { waitFor } from "../support/wait_for.ts";
 
 Deno.test("connections over the limit are closed, the others live, and there is one warning", async () => {
@@ -157,10 +158,9 @@ async function inDirectory(body: (path: string) => Promise<void>): Promise<void>
   await body(`${directory}/s.sock`).finally(() => Deno.remove(directory, { recursive: true }));
 }
 
-Deno.test({
-  name: "[daemon 27] a daemon out of file descriptors answers again when there are some",
-  ignore: Deno.build.os === "windows", // where nothing of the kind runs out
-  fn: () =>
+unixTest(
+  "[daemon 27] a daemon out of file descriptors answers again when there are some",
+  () =>
     inDirectory((path) =>
       // Deno itself holds some 20 descriptors; the limit leaves room for a few clients.
       withProcess("serve_fake.ts", path, async (lines) => {
@@ -174,7 +174,7 @@ Deno.test({
         await assertAlive(raw);
       }, 48)
     ),
-});
+);
 
 /** A listener whose accepts fail as scripted, and then behave. */
 function flakyListener(inner: IpcListener, failures: Error[]): IpcListener {
