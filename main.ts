@@ -4,6 +4,7 @@
  * Only wiring: what a command line means, what the parts do and in which order is in `core/`; this file joins
  * them with the IPC server and client. Modules that only one of the two needs are loaded when it runs.
  */
+import { fromFileUrl } from "@std/path";
 import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from "./core/cli/exit_codes.ts";
 import { writeFatal, writeText } from "./core/cli/output.ts";
 import { systemClock } from "./core/clock.ts";
@@ -17,6 +18,8 @@ import { causeChain } from "./core/logging/redact.ts";
 import type { Body, OperatorClient, OperatorContext } from "./core/operator/client.ts";
 import type { OverlayService } from "./core/service.ts";
 import { VERSION } from "./core/version.ts";
+import { SERVICE_NAME } from "./core/windows_service/definition.ts";
+import { type Supervisor, UNSUPERVISED } from "./core/windows_service/supervisor.ts";
 
 /** Requests in flight at the stop signal are given this long; the process is to end within 5 s. */
 const GRACE_MS = 4000;
@@ -41,22 +44,40 @@ export async function main(args: readonly string[], openEngine: OpenEngine): Pro
       await writeText(Deno.stderr, command.text);
       return EXIT_USAGE;
     case "serve":
-      return await serve(command, openEngine);
+      return await startServing(command, openEngine);
     default:
       return await operate(command);
   }
 }
 
-/** Runs the daemon until it has stopped; a fatal error is one line on stderr. */
-async function serve(command: ServeCommand, openEngine: OpenEngine): Promise<number> {
+/** Runs the daemon in the foreground, or as the Windows service that it was started as. */
+async function startServing(command: ServeCommand, openEngine: OpenEngine): Promise<number> {
   const environment = readEnvironment();
   const config = resolveConfig(command, environment);
+  const run = (supervisor: Supervisor): Promise<number> =>
+    serve(command.logFormat, { config, environment, openEngine, supervisor });
+  if (!config.service) return await run(UNSUPERVISED);
+  const { runAsService } = await import("./core/transport/windows_service.ts");
+  try {
+    return await runAsService(SERVICE_NAME, run);
+  } catch (error) {
+    await writeFatal(Deno.stderr, causeChain(error));
+    return EXIT_FAILURE;
+  }
+}
+
+/** Runs the daemon until it has stopped; a fatal error is one line on stderr. */
+async function serve(
+  logFormat: ServeCommand["logFormat"],
+  parts: Omit<DaemonParts, "logging">,
+): Promise<number> {
+  const { config } = parts;
   const { startLogging } = await import("./core/logging/start.ts");
-  const logging = startLogging(config, command.logFormat);
+  const logging = startLogging(config, logFormat);
   const log = logging.log();
   log.info("starting", { data_dir: config.dataDir, socket: config.socket, version: VERSION, pid: Deno.pid });
   try {
-    await runDaemon({ config, environment, logging, openEngine });
+    await runDaemon({ ...parts, logging });
     return EXIT_OK;
   } catch (error) {
     log.error("cannot run", { err: error });
@@ -73,17 +94,22 @@ interface DaemonParts {
   readonly environment: DaemonEnvironment;
   readonly logging: Logging;
   readonly openEngine: OpenEngine;
+  readonly supervisor: Supervisor;
 }
 
-/** Starts, waits for a signal or a `shutdown` request, stops. */
-async function runDaemon({ config, environment, logging, openEngine }: DaemonParts): Promise<void> {
+/** Starts, waits for a signal, the supervisor or a `shutdown` request, stops. */
+async function runDaemon(parts: DaemonParts): Promise<void> {
+  const { config, environment, logging, openEngine, supervisor } = parts;
   const { startDaemon } = await import("./core/daemon.ts");
   const { claimDataDir } = await import("./core/data_dir.ts");
   const { handleSignals, surviveUncaughtErrors } = await import("./core/signals.ts");
   const log = logging.log();
   surviveUncaughtErrors(log);
   const signalled = Promise.withResolvers<string>();
-  const force = (): never => Deno.exit(EXIT_FAILURE);
+  const force = (): never => {
+    supervisor.stopped(EXIT_FAILURE);
+    Deno.exit(EXIT_FAILURE);
+  };
   const limitStop = (): unknown =>
     setTimeout(force, config.cleanupOnExit ? STOP_TIMEOUT_MS.cleanup : STOP_TIMEOUT_MS.leave);
   const stop = (signal: string): void => {
@@ -91,6 +117,7 @@ async function runDaemon({ config, environment, logging, openEngine }: DaemonPar
     signalled.resolve(signal);
   };
   handleSignals({ stop, force }, { os: environment.os, terminal: hasTerminal() });
+  supervisor.stopRequested.then(stop);
   const daemon = await startDaemon({
     lock: () => claimDataDir(config.dataDir),
     // The directory's own name, however it was given: kernel objects are tagged with a hash of it.
@@ -99,11 +126,15 @@ async function runDaemon({ config, environment, logging, openEngine }: DaemonPar
     serve: (service, onShutdown) =>
       listen({ config, environment, service, onShutdown, log: logging.log("ipc") }),
     log,
-    onStopping: limitStop,
+    onStopping: () => {
+      supervisor.stopping();
+      limitStop();
+    },
     cleanupOnExit: config.cleanupOnExit,
     graceMs: GRACE_MS,
   });
   log.info("ready");
+  supervisor.running();
   signalled.promise.then((signal) => daemon.stop(signal));
   await daemon.finished;
 }
@@ -150,12 +181,29 @@ async function operate(command: OperatorCommand): Promise<number> {
     wallSeconds: () => systemClock().wallSeconds(),
     json: { parse: json.parseExactJson, stringify: json.stringifyExactJson },
   };
+  if (command.kind === "service install" || command.kind === "service uninstall") {
+    const { runServiceCommand } = await import("./core/operator/service_commands.ts");
+    return await runServiceCommand(command, {
+      config,
+      context,
+      os: environment.os,
+      program: programCommand(),
+      openManager: async () => (await import("./core/transport/windows_service.ts")).openServiceManager(),
+      pause: (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),
+    });
+  }
   if (command.kind === "purge") {
     const { purgeHost } = await import("./core/operator/purge_host.ts");
     return await purgeHost(command, { config, environment, context });
   }
   const { runClientCommand } = await import("./core/operator/run.ts");
   return await runClientCommand(command, context);
+}
+
+/** The command line that runs this program: the executable alone, once it is compiled. */
+function programCommand(): readonly string[] {
+  if (Deno.build.standalone) return [Deno.execPath()];
+  return [Deno.execPath(), "run", "-A", fromFileUrl(Deno.mainModule)];
 }
 
 if (import.meta.main) {

@@ -1,5 +1,6 @@
 /**
- * The daemon's endpoint in the file system: how it is claimed, who may use it, how it goes away.
+ * The daemon's endpoint in the file system: how it is claimed, who may use it, how it goes away. On Windows it is a
+ * named pipe instead, which `core/transport/named_pipe.ts` has.
  *
  * Nothing that lives is ever taken over: a socket that answers belongs to another daemon, and what is not a
  * socket belongs to somebody else. Only a socket that refuses is a leftover, and is replaced.
@@ -13,7 +14,6 @@ import {
   InvalidConfigError,
   OverlayError,
   PermissionError,
-  UnsupportedError,
 } from "../core/errors.ts";
 import { type IpcLog, SILENT_LOG } from "./log.ts";
 import type { IpcListener, IpcStream } from "./stream.ts";
@@ -27,7 +27,7 @@ const SOCKET_MODE = 0o660;
 /** Leaves {@linkcode SOCKET_MODE} of the 0777 that bind(2) asks for. */
 const SOCKET_UMASK = 0o117;
 
-/** Who gets at the endpoint, besides root. */
+/** Who gets at the endpoint, besides root. Not for pipes, which have their own rules. */
 export interface ListenOptions {
   /** Group of the socket; unchanged when absent. */
   readonly groupId?: number;
@@ -40,15 +40,15 @@ export interface ListenOptions {
  * Claims a socket path and listens on it. The socket has mode 0660 from its first moment; group and owner
  * are set as far as the process may.
  *
- * @param path Absolute; missing directories above it are made.
+ * @param path Absolute, missing directories above it are made; the name of a pipe on Windows.
  * @throws {AlreadyExistsError} If another daemon answers there, or the path is something else than a socket.
  * @throws {InvalidConfigError} If the path is too long for a socket.
  * @throws {PermissionError} If a directory or the socket may not be made.
- * @throws {UnsupportedError} On Windows.
  */
 export async function listenEndpoint(path: string, options: ListenOptions = {}): Promise<IpcListener> {
-  checkEndpoint(path);
   const log = options.log ?? SILENT_LOG;
+  if (Deno.build.os === "windows") return (await pipes()).listenPipe(path, log);
+  checkEndpoint(path);
   try {
     Deno.mkdirSync(parentOf(path), { recursive: true });
     await clearLeftover(path, log);
@@ -64,9 +64,9 @@ export async function listenEndpoint(path: string, options: ListenOptions = {}):
  * Connects to an endpoint, once.
  *
  * @throws {OverlayError} `unavailable` when nobody listens there, `permission_denied` when we may not.
- * @throws {UnsupportedError} On Windows.
  */
 export async function dialEndpoint(path: string): Promise<IpcStream> {
+  if (Deno.build.os === "windows") return await (await pipes()).dialPipe(path);
   checkEndpoint(path);
   try {
     return await Deno.connect({ transport: "unix", path });
@@ -75,10 +75,12 @@ export async function dialEndpoint(path: string): Promise<IpcStream> {
   }
 }
 
+/** Loaded on Windows only. */
+async function pipes(): Promise<typeof import("../core/transport/named_pipe.ts")> {
+  return await import("../core/transport/named_pipe.ts");
+}
+
 function checkEndpoint(path: string): void {
-  if (Deno.build.os === "windows") {
-    throw new UnsupportedError(`cannot use ${path}: named pipes are not supported by this build`);
-  }
   const limit = Deno.build.os === "linux" ? MAX_PATH_BYTES.linux : MAX_PATH_BYTES.other;
   const length = new TextEncoder().encode(path).length;
   if (length > limit) {

@@ -1,4 +1,4 @@
-/** A byte stream of the kind the IPC layer runs over: what `Deno.UnixConn` is, and what a named pipe will be. */
+/** A byte stream of the kind the IPC layer runs over: what `Deno.UnixConn` is, and `NamedPipe`. */
 
 /** One connection. Reads and writes may be in progress at once; `close` makes both fail. */
 export interface IpcStream {

@@ -106,6 +106,18 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: "Tear down a service's overlay",
   },
   {
+    name: "service install",
+    positional: [],
+    flags: [{ name: "no-start", help: "Leave it stopped" }, DATA_DIR, SOCKET, HELP],
+    summary: "On Windows: install the daemon as a service, replacing one of its name, and start it",
+  },
+  {
+    name: "service uninstall",
+    positional: [],
+    flags: [HELP],
+    summary: "On Windows: stop and remove the daemon's service",
+  },
+  {
     name: "purge",
     positional: [],
     flags: [

@@ -41,6 +41,8 @@ export type OperatorCommand =
     | { readonly kind: "detach"; readonly pid: number }
     | { readonly kind: "service add"; readonly name: string; readonly mode: "auto" | "shared" | "dedicated" }
     | { readonly kind: "service rm"; readonly name: string }
+    | { readonly kind: "service install"; readonly start: boolean }
+    | { readonly kind: "service uninstall" }
     | { readonly kind: "purge"; readonly dryRun: boolean; readonly stopDaemon: boolean }
   );
 
@@ -106,7 +108,9 @@ function commandOf(
   if (single) return { command: single, args: rest };
   const double = findCommand(`${first} ${rest[0] ?? ""}`);
   if (double) return { command: double, args: rest.slice(1) };
-  if (first === "service") throw new UsageError("'service' needs 'add NAME' or 'rm NAME'");
+  if (first === "service") {
+    throw new UsageError("'service' needs 'add NAME', 'rm NAME', 'install' or 'uninstall'");
+  }
   throw new UsageError(`unknown command '${first}'`);
 }
 
@@ -150,6 +154,10 @@ function build(name: string, values: FlagValues, argument: string): OperatorComm
     }
     case "service rm":
       return { kind: name, name: argument, ...place };
+    case "service install":
+      return { kind: name, start: !values.has("no-start"), ...place };
+    case "service uninstall":
+      return { kind: name, ...place };
     default:
       return {
         kind: "purge",

@@ -2,6 +2,7 @@
 import { dirname } from "@std/path";
 import { EXIT_DENIED, EXIT_FAILURE, EXIT_NOT_RUNNING } from "../cli/exit_codes.ts";
 import { describeError } from "../errors.ts";
+import { SERVICE_NAME } from "../windows_service/definition.ts";
 
 /** What a failed connect comes to. */
 export interface ConnectFailure {
@@ -9,6 +10,9 @@ export interface ConnectFailure {
   /** Lines for stderr. */
   readonly text: string;
 }
+
+/** What the names of pipes begin with, on Windows. */
+const PIPES = "\\\\.\\pipe\\";
 
 /** What was found at the socket's path. */
 export interface SocketFacts {
@@ -23,6 +27,8 @@ export interface SocketFacts {
 
 /** Looks at the path. Never throws. */
 export async function readSocketFacts(path: string, wellKnown: readonly string[]): Promise<SocketFacts> {
+  // To look at a pipe is to connect to it, and there is nothing else to see.
+  if (isPipe(path)) return { passwd: "", group: "" };
   const info = await Deno.stat(path).catch(() => undefined);
   const found = await Promise.all(
     wellKnown.map((other) => Deno.stat(other).then((other) => other.isSocket ?? false, () => false)),
@@ -42,19 +48,34 @@ export function explainConnectFailure(path: string, error: unknown, facts: Socke
     ? ""
     : `A daemon may be listening on ${facts.elsewhere}: try --socket ${facts.elsewhere}\n`;
   if (isCausedBy(error, Deno.errors.PermissionDenied)) {
-    return { exitCode: EXIT_DENIED, text: deniedText(path, facts) + hint };
+    const text = isPipe(path) ? pipeDeniedText(path) : deniedText(path, facts);
+    return { exitCode: EXIT_DENIED, text: text + hint };
   }
   const missing = isCausedBy(error, Deno.errors.NotFound);
   if (missing || isCausedBy(error, Deno.errors.ConnectionRefused)) {
-    const why = missing ? "there is no such socket" : "the socket is stale, nothing accepts on it";
-    return {
-      exitCode: EXIT_NOT_RUNNING,
-      text: `error: zlayer-overlayd is not running at ${path}: ${why}\n` +
-        `Start it ('systemctl start zlayer-overlayd'), or name its socket with --socket or its --data-dir.\n` +
-        hint,
-    };
+    const text = isPipe(path) ? noPipeText(path) : noSocketText(path, missing);
+    return { exitCode: EXIT_NOT_RUNNING, text: text + hint };
   }
   return { exitCode: EXIT_FAILURE, text: `error: cannot connect to ${path}: ${describeError(error)}\n` };
+}
+
+function isPipe(path: string): boolean {
+  return path.toLowerCase().startsWith(PIPES);
+}
+
+function noSocketText(path: string, missing: boolean): string {
+  const why = missing ? "there is no such socket" : "the socket is stale, nothing accepts on it";
+  return `error: zlayer-overlayd is not running at ${path}: ${why}\n` +
+    `Start it ('systemctl start zlayer-overlayd'), or name its socket with --socket or its --data-dir.\n`;
+}
+
+function noPipeText(path: string): string {
+  return `error: zlayer-overlayd is not running at ${path}: there is no such pipe\n` +
+    `Start it ('sc.exe start ${SERVICE_NAME}'), or name its pipe with --socket.\n`;
+}
+
+function pipeDeniedText(path: string): string {
+  return `error: not permitted to connect to ${path}\n` + `Run the command as Administrator.\n`;
 }
 
 function deniedText(path: string, { owner, passwd, group }: SocketFacts): string {

@@ -9,8 +9,11 @@ import { statusText } from "./status_text.ts";
 import { statusView } from "./status_view.ts";
 import { cell } from "./text.ts";
 
-/** Every command but `purge`, which needs no daemon. */
-export type ClientCommand = Exclude<OperatorCommand, { readonly kind: "purge" }>;
+/** Every command that talks to a daemon. */
+export type ClientCommand = Exclude<
+  OperatorCommand,
+  { readonly kind: "purge" | "service install" | "service uninstall" }
+>;
 
 /** Runs one command over one connection. */
 export async function runClientCommand(command: ClientCommand, context: OperatorContext): Promise<number> {

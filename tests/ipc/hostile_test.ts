@@ -2,13 +2,13 @@
  * A daemon in a process of its own under everything hostile at once, and a client that keeps asking `status`.
  */
 
-import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
+import { assertEquals, assertGreater, assertLess } from "@std/assert";
 import { OverlaydClient } from "../../ipc/client.ts";
 import { ChildLines } from "../support/child_lines.ts";
-import { hostileBytes } from "../support/hostile_frames.ts";
+import { attack, dribble, watch } from "../support/hostile_clients.ts";
 import { requestFrame } from "../support/ipc_examples.ts";
 import { RawClient } from "../support/ipc_rig.ts";
-import { type SeededRandom, withSeed } from "../support/seeded_random.ts";
+import { withSeed } from "../support/seeded_random.ts";
 
 const FRAMES = 10_000;
 const ATTACKERS = 8;
@@ -33,64 +33,6 @@ function peakRssMiB(pid: number): number {
   return Number(/VmHWM:\s+(\d+) kB/.exec(status)![1]) / 1024;
 }
 
-async function connectRaw(path: string): Promise<RawClient> {
-  return new RawClient(await Deno.connect({ transport: "unix", path }));
-}
-
-/** Sends so many hostile pieces; whenever the framing survives, a `status` behind it has to be answered. */
-async function attack(path: string, frames: number, random: SeededRandom): Promise<void> {
-  let raw = await connectRaw(path);
-  for (let i = 1; i <= frames; i++) {
-    const { kind, bytes, framed } = hostileBytes(random);
-    const sent = raw.write(bytes).catch(() => {});
-    if (framed) {
-      const probe = `{"frame":"response","id":${i},"response":{"result":"status"`;
-      await sent;
-      await raw.send(requestFrame('{"op":"status"}', i));
-      let answer = await raw.receive();
-      while (answer !== undefined && !answer.startsWith(probe)) answer = await raw.receive();
-      assert(answer !== undefined, `connection closed after ${kind}`);
-    } else {
-      await sent;
-      raw.close();
-      raw = await connectRaw(path);
-    }
-  }
-  raw.close();
-}
-
-/** Announces a large frame and sends it a byte at a time; comes back when it is closed for that. */
-async function dribble(path: string, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    using raw = await connectRaw(path);
-    await dribbleInto(raw, signal).catch(() => {});
-  }
-}
-
-async function dribbleInto(raw: RawClient, signal: AbortSignal): Promise<void> {
-  await raw.write(Uint8Array.of(0, 0, 0x80, 0));
-  while (!signal.aborted) {
-    await raw.write(Uint8Array.of(0x5b));
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
-/** Asks `status` all the time; resolves to how often it was answered and the longest wait. */
-async function watch(
-  client: OverlaydClient,
-  signal: AbortSignal,
-): Promise<{ answers: number; worstMs: number }> {
-  let [answers, worstMs] = [0, 0];
-  while (!signal.aborted) {
-    const started = performance.now();
-    assertEquals((await client.status()).overlayCidr, "10.200.0.0/16");
-    worstMs = Math.max(worstMs, performance.now() - started);
-    answers++;
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-  return { answers, worstMs };
-}
-
 Deno.test({
   name:
     "10,000 hostile frames, slow-loris and idle connections: status is answered throughout, memory is bounded",
@@ -109,7 +51,7 @@ Deno.test({
       await lines.until("listening");
       const drained = lines.drain();
 
-      const idle = await Promise.all(Array.from({ length: IDLE }, () => connectRaw(path)));
+      const idle = await Promise.all(Array.from({ length: IDLE }, () => RawClient.connect(path)));
       const client = await OverlaydClient.connect(path);
       for (let i = 0; i < 1000; i++) await client.status();
       const before = peakRssMiB(child.pid);

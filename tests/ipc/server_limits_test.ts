@@ -1,13 +1,15 @@
-import { assertEquals, assertGreater, assertLess, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertLess, assertStringIncludes } from "@std/assert";
 import { encodeFrame, MAX_FRAME_BYTES } from "../../ipc/frame.ts";
 import { listenEndpoint } from "../../ipc/listener.ts";
 import { IpcServer } from "../../ipc/server.ts";
 import type { IpcListener } from "../../ipc/stream.ts";
 import { ChildLines } from "../support/child_lines.ts";
+import { EndpointPlace } from "../support/endpoint_place.ts";
 import { FakeService } from "../support/fake_service.ts";
 import { requestFrame } from "../support/ipc_examples.ts";
 import { IpcRig, RawClient, RecordingLog } from "../support/ipc_rig.ts";
 import { assertAlive, header, responseFrame, STATUS } from "../support/ipc_texts.ts";
+import { unixTest } from "../support/unix_test.ts";
 import { waitFor } from "../support/wait_for.ts";
 
 Deno.test("connections over the limit are closed, the others live, and there is one warning", async () => {
@@ -118,12 +120,10 @@ Deno.test("close() does not wait for a request longer than its grace", async () 
 
 Deno.test("one server serves several listeners", async () => {
   await using rig = await IpcRig.start();
-  const path = `${rig.directory}/second.sock`;
+  const path = rig.place.path("second");
   const served = rig.server.serve(await listenEndpoint(path));
-  const second = await Deno.connect({ transport: "unix", path });
-  await second.write(encodeFrame(requestFrame(STATUS, 1)));
-  assertGreater((await second.read(new Uint8Array(1000)))!, 50);
-  second.close();
+  using second = await RawClient.connect(path);
+  await assertAlive(second);
   using first = await rig.raw();
   await assertAlive(first);
   await rig.server.close(1000);
@@ -158,20 +158,23 @@ async function inDirectory(body: (path: string) => Promise<void>): Promise<void>
   await body(`${directory}/s.sock`).finally(() => Deno.remove(directory, { recursive: true }));
 }
 
-Deno.test("[daemon 27] a daemon out of file descriptors answers again when there are some", () =>
-  inDirectory((path) =>
-    // Deno itself holds some 20 descriptors; the limit leaves room for a few clients.
-    withProcess("serve_fake.ts", path, async (lines) => {
-      await lines.until("listening");
-      const crowd = await Promise.all(
-        Array.from({ length: 60 }, () => Deno.connect({ transport: "unix", path })),
-      );
-      await lines.until("accept failed");
-      crowd.forEach((conn) => conn.close());
-      using raw = new RawClient(await Deno.connect({ transport: "unix", path }));
-      await assertAlive(raw);
-    }, 48)
-  ));
+unixTest(
+  "[daemon 27] a daemon out of file descriptors answers again when there are some",
+  () =>
+    inDirectory((path) =>
+      // Deno itself holds some 20 descriptors; the limit leaves room for a few clients.
+      withProcess("serve_fake.ts", path, async (lines) => {
+        await lines.until("listening");
+        const crowd = await Promise.all(
+          Array.from({ length: 60 }, () => Deno.connect({ transport: "unix", path })),
+        );
+        await lines.until("accept failed");
+        crowd.forEach((conn) => conn.close());
+        using raw = await RawClient.connect(path);
+        await assertAlive(raw);
+      }, 48)
+    ),
+);
 
 /** A listener whose accepts fail as scripted, and then behave. */
 function flakyListener(inner: IpcListener, failures: Error[]): IpcListener {
@@ -186,19 +189,17 @@ function flakyListener(inner: IpcListener, failures: Error[]): IpcListener {
 }
 
 Deno.test("[daemon 27] accept errors do not end the server", async () => {
-  const directory = Deno.makeTempDirSync({ prefix: "zt-ipc-" });
+  await using place = new EndpointPlace();
   const log = new RecordingLog();
   const server = new IpcServer({ service: new FakeService(), onShutdown: () => {}, log, acceptRetryMs: 5 });
-  const listener = await listenEndpoint(`${directory}/s.sock`);
+  const listener = await listenEndpoint(place.path());
   const emfile = new Error("Too many open files (os error 24)");
   const aborted = new Deno.errors.ConnectionAborted("Software caused connection abort (os error 103)");
   const served = server.serve(flakyListener(listener, [emfile, emfile, aborted]));
-  const conn = await Deno.connect({ transport: "unix", path: `${directory}/s.sock` });
-  await conn.write(encodeFrame(requestFrame(STATUS, 1)));
-  assertGreater((await conn.read(new Uint8Array(1000)))!, 50);
-  conn.close();
+  using raw = await RawClient.connect(place.path());
+  await assertAlive(raw);
+  raw.close();
   await server.close(1000);
   await served;
   assertEquals(log.lines.filter((line) => line.message === "accept failed, trying again").length, 1);
-  await Deno.remove(directory, { recursive: true });
 });

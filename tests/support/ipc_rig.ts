@@ -1,10 +1,12 @@
-/** A server with a scripted service on a real socket in a temporary directory, and raw clients for it. */
+/** A server with a scripted service on a real socket or pipe, and raw clients for it. */
 
 import { OverlaydClient } from "../../ipc/client.ts";
 import { encodeFrame, FrameDecoder } from "../../ipc/frame.ts";
-import { listenEndpoint } from "../../ipc/listener.ts";
+import { dialEndpoint, listenEndpoint } from "../../ipc/listener.ts";
 import type { IpcLog } from "../../ipc/log.ts";
 import { IpcServer, type IpcServerOptions } from "../../ipc/server.ts";
+import type { IpcStream } from "../../ipc/stream.ts";
+import { EndpointPlace } from "./endpoint_place.ts";
 import { FakeService } from "./fake_service.ts";
 
 /** A log that keeps its lines for the test to read. */
@@ -26,13 +28,13 @@ export class RecordingLog implements IpcLog {
   }
 }
 
-/** A server under test. Dispose of it to close everything and remove the directory. */
+/** A server under test. Dispose of it to close everything. */
 export class IpcRig implements AsyncDisposable {
   readonly service = new FakeService();
   readonly log = new RecordingLog();
   readonly shutdown = Promise.withResolvers<void>();
-  readonly directory: string = Deno.makeTempDirSync({ prefix: "zt-ipc-" });
-  readonly path = `${this.directory}/overlayd.sock`;
+  readonly place = new EndpointPlace();
+  readonly path: string = this.place.path();
   readonly server: IpcServer;
   #served: Promise<void> = Promise.resolve();
 
@@ -58,23 +60,31 @@ export class IpcRig implements AsyncDisposable {
   }
 
   /** A client that sends what it likes. */
-  async raw(): Promise<RawClient> {
-    return new RawClient(await Deno.connect({ transport: "unix", path: this.path }));
+  raw(): Promise<RawClient> {
+    return RawClient.connect(this.path);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.server.close(1000);
     await this.#served;
-    await Deno.remove(this.directory, { recursive: true });
+    await this.place[Symbol.asyncDispose]();
   }
 }
+
+/** What a raw client runs over. Pipes cannot close one direction. */
+export type RawStream = IpcStream & { closeWrite?(): Promise<void> };
 
 /** Bytes in, JSON bodies out. */
 export class RawClient implements Disposable {
   readonly #decoder = new FrameDecoder();
   #closed = false;
 
-  constructor(readonly conn: Deno.UnixConn) {}
+  constructor(readonly conn: RawStream) {}
+
+  /** Connects to an endpoint. */
+  static async connect(path: string): Promise<RawClient> {
+    return new RawClient(await dialEndpoint(path));
+  }
 
   /** Writes all the bytes. */
   async write(bytes: Uint8Array): Promise<void> {

@@ -59,6 +59,12 @@ Deno.test("parseCommandLine() accepts [daemon 18]", async (t) => {
       args: ["service", "add", "--mode", "dedicated", "007"],
       want: { kind: "service add", name: "007", mode: "dedicated" },
     },
+    { args: ["service", "install"], want: { kind: "service install", start: true } },
+    {
+      args: ["service", "install", "--no-start", "--data-dir", "D"],
+      want: { kind: "service install", start: false, dataDir: "D" },
+    },
+    { args: ["service", "uninstall"], want: { kind: "service uninstall" } },
     { args: ["service", "rm", "--", "-odd"], want: { kind: "service rm", name: "-odd" } },
     { args: ["purge"], want: { kind: "purge", dryRun: false, stopDaemon: false } },
     {
@@ -94,8 +100,10 @@ Deno.test("parseCommandLine() refuses with one line and a hint [daemon 14] [daem
     { args: ["status", "extra"], says: "unexpected argument 'extra'" },
     { args: ["status", "--dry-run"], says: "unknown flag '--dry-run'" },
     { args: ["call"], says: "'call' needs REQUEST" },
-    { args: ["service"], says: "'service' needs 'add NAME' or 'rm NAME'" },
-    { args: ["service", "list"], says: "'service' needs 'add NAME' or 'rm NAME'" },
+    { args: ["service"], says: "'service' needs 'add NAME', 'rm NAME', 'install' or 'uninstall'" },
+    { args: ["service", "list"], says: "'service' needs 'add NAME', 'rm NAME', 'install' or 'uninstall'" },
+    { args: ["service", "install", "web"], says: "unexpected argument 'web'" },
+    { args: ["service", "uninstall", "--no-start"], says: "unknown flag '--no-start'" },
     { args: ["service", "add"], says: "'service add' needs NAME" },
     { args: ["service", "add", "web", "--mode", "x"], says: "--mode must be one of" },
     { args: ["attach", "--service", "web"], says: "flag '--pid' is required" },
@@ -142,5 +150,5 @@ Deno.test("docs/operator.md has the exit codes of exit_codes.ts and every comman
   const text = await Deno.readTextFile(new URL("../../../docs/operator.md", import.meta.url));
   const documented = [...text.matchAll(/^\| ([0-9]) +\|/gm)].map((match) => Number(match[1]));
   assertEquals(documented, Object.values(codes).toSorted());
-  for (const command of COMMANDS) assertStringIncludes(text, `\`${command.name} `);
+  for (const command of COMMANDS) assertMatch(text, new RegExp(`^\\| \`${command.name}( [^|]*)?\``, "m"));
 });

@@ -82,3 +82,16 @@ unixTest("readSocketFacts() finds the owner and another endpoint", async () => {
     await Deno.remove(dir, { recursive: true });
   }
 });
+
+Deno.test("explainConnectFailure() speaks of pipes where the endpoint is one, and looks at none", async () => {
+  const pipe = "\\\\.\\pipe\\zlayer-overlayd";
+  const facts = await readSocketFacts(pipe, ["/var/run/zlayer-overlayd.sock"]);
+  assertEquals(facts, { passwd: "", group: "" });
+  const missing = explainConnectFailure(pipe, new Deno.errors.NotFound("x"), facts);
+  assertEquals(missing.exitCode, 3);
+  assertStringIncludes(missing.text, `not running at ${pipe}: there is no such pipe`);
+  assertStringIncludes(missing.text, "'sc.exe start ZLayerDaemon-Overlayd'");
+  const denied = explainConnectFailure(pipe, new Deno.errors.PermissionDenied("x"), facts);
+  assertEquals(denied.exitCode, 4);
+  assertStringIncludes(denied.text, "Run the command as Administrator.");
+});

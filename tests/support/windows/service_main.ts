@@ -1,0 +1,35 @@
+/**
+ * The daemon with a scripted engine, for tests that run it as a process. Files in the data directory steer it:
+ *
+ * | file | effect |
+ * | --- | --- |
+ * | `hold-start` | the engine opens when it is gone |
+ * | `fail-start` | the engine fails to open, with its text |
+ * | `hold-tick` | `nat_tick` is answered when it is gone |
+ * | `ticking` | made by `nat_tick` when it begins |
+ */
+import { join } from "@std/path";
+import { OverlayError } from "../../../core/errors.ts";
+import { main, type OpenEngine } from "../../../main.ts";
+import { FakeService } from "../fake_service.ts";
+
+const openEngine: OpenEngine = async ({ dataDir }) => {
+  await gone(join(dataDir, "hold-start"));
+  const failure = await Deno.readTextFile(join(dataDir, "fail-start")).catch(() => undefined);
+  if (failure !== undefined) throw new OverlayError("internal", failure);
+  const service = new FakeService();
+  service.natTick = async () => {
+    await Deno.writeTextFile(join(dataDir, "ticking"), "");
+    await gone(join(dataDir, "hold-tick"));
+  };
+  return { service, cleanup: () => Promise.resolve(), close: () => Promise.resolve() };
+};
+
+/** Waits until there is no such file. */
+async function gone(path: string): Promise<void> {
+  while (await Deno.stat(path).then(() => true, () => false)) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args, openEngine));
