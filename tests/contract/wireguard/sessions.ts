@@ -22,9 +22,8 @@ const roles: Scenario[] = ([4, 6] as const).flatMap((family) =>
       for (const end of [initiator, responder]) {
         for (const [inside, address] of pair.other(end).addresses.entries()) {
           await pair.reach(end, { inside: inside as 0 | 1 });
-          for (const size of [0, 1, 1000, FULL_SIZE[inside]!]) {
-            await waitFor(`${size} bytes to ${address}`, () => end.host.ping(address, { size }));
-          }
+          const size = FULL_SIZE[inside]!;
+          await waitFor(`${size} bytes to ${address}`, () => end.host.ping(address, { size }));
         }
         assert((await end.peer()).latestHandshake > 0);
       }
