@@ -5,6 +5,7 @@ import { endpointOf, moveHost } from "../../support/interop/pair.ts";
 import { type PeerState, PORT } from "../../support/interop/wireguard_end.ts";
 import { RunningPing } from "../../support/running_ping.ts";
 import { underlayIp } from "../../support/underlay.ts";
+import { waitFor } from "../../support/wait_for.ts";
 import { forEachEnd, type Scenario } from "./scenarios.ts";
 
 const OTHER_PORT = PORT + 100;
@@ -55,9 +56,12 @@ const family = forEachEnd(
     await pair.relate({ family: 4 });
     const other = pair.other(end);
     await using ping = await RunningPing.start(end.host, other.addresses[1]);
-    await end.setPeer({ ...end.settings.peer, endpoint: endpointOf(pair.sideOf(other), 6) });
-    const wanted = endpointOf(pair.sideOf(end), 6);
-    await other.peerIs("IPv6", ({ endpoint }) => endpoint === wanted);
+    const [to, wanted] = [endpointOf(pair.sideOf(other), 6), endpointOf(pair.sideOf(end), 6)];
+    // An answer that is on its way over IPv4 takes the endpoint back there, as it has to.
+    await waitFor("IPv6", async () => {
+      await end.setPeer({ ...end.settings.peer, endpoint: to });
+      return (await other.peer()).endpoint === wanted;
+    }, PATIENT);
     await ping.answeredMore(25, PATIENT);
     assertEquals(ping.loss.lost, 0);
   },

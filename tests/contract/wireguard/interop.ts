@@ -7,6 +7,7 @@
 import { assertEquals } from "@std/assert";
 import { InteropPair, type MakeEnd } from "../../support/interop/pair.ts";
 import { LeakAudit } from "../../support/leak_audit.ts";
+import type { PeerState } from "../../support/interop/wireguard_end.ts";
 import { RunningPing } from "../../support/running_ping.ts";
 import { needing } from "../../support/test_netns.ts";
 import { CHANGES } from "./changes.ts";
@@ -44,7 +45,7 @@ export function wireguardInterop({ name, programs, make, more = [] }: Interop): 
       for (let i = 0; i < 3; i++) pairs.push(stack.use(await InteropPair.start(make)));
       const [pair, ...rekeyed] = pairs as [InteropPair, InteropPair, InteropPair];
       const rekeys = (["ours", "theirs"] as const).map((side, i) => ({
-        name: `${side} renews the session under traffic both ways, and no packet is lost`,
+        name: `${side} renews the session under traffic, and no packet is lost`,
         done: loseNothingAtRekey(rekeyed[i]!, side),
       }));
       // A failure is told by the step that waits for it.
@@ -58,16 +59,15 @@ export function wireguardInterop({ name, programs, make, more = [] }: Interop): 
   });
 }
 
-/** Pings both ways, 50 a second, from the first session of `initiator` until well into the second. */
+/** Pings, 50 a second, from the first session of `initiator` until well into the second. */
 async function loseNothingAtRekey(pair: InteropPair, initiator: "ours" | "theirs"): Promise<void> {
   const [from, to] = [pair[initiator], pair.other(pair[initiator])];
   await pair.relate({ knower: initiator });
   await pair.reach(from);
-  await using forth = await RunningPing.start(from.host, to.addresses[0]);
-  await using back = await RunningPing.start(to.host, from.addresses[1]);
+  await using ping = await RunningPing.start(from.host, to.addresses[0]);
   const { latestHandshake } = await to.peer();
-  const renewed = (peer: { latestHandshake: number }): boolean => peer.latestHandshake > latestHandshake + 60;
+  const renewed = (peer: PeerState): boolean => peer.latestHandshake > latestHandshake + 60;
   await to.peerIs("a renewed session", renewed, { timeoutMs: REKEY_TIMEOUT_MS });
-  for (const ping of [forth, back]) await ping.answeredMore(ANSWERS_AFTER_REKEY, { timeoutMs: 30_000 });
-  assertEquals([forth.loss.lost, back.loss.lost], [0, 0], `of ${forth.loss.sent} and ${back.loss.sent}`);
+  await ping.answeredMore(ANSWERS_AFTER_REKEY, { timeoutMs: 30_000 });
+  assertEquals(ping.loss.lost, 0, `of ${ping.loss.sent}`);
 }

@@ -2,7 +2,6 @@
 import { assert } from "@std/assert";
 import { encodeKey } from "../../../core/wireguard/keys.ts";
 import { BackendNode } from "../backend_node.ts";
-import type { NamedNetns } from "../test_netns.ts";
 import { waitFor } from "../wait_for.ts";
 import { newKeys, PORT, WireGuardEnd } from "./wireguard_end.ts";
 
