@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { RESPONSE_BYTES } from "../../../core/wireguard/constants.ts";
 import { endpointOf, peerSettings } from "../../support/interop/pair.ts";
-import { newKeys } from "../../support/interop/wireguard_end.ts";
+import { newKeys, type WireGuardEnd } from "../../support/interop/wireguard_end.ts";
 import { RunningPing } from "../../support/running_ping.ts";
 import { waitFor } from "../../support/wait_for.ts";
 import { forEachEnd, type Scenario } from "./scenarios.ts";
@@ -55,6 +55,15 @@ const wrongPresharedKey = forEachEnd(
   },
 );
 
+/** ICMP messages that the host of an end has sent, over IPv4. */
+async function icmpSent(end: WireGuardEnd): Promise<number> {
+  const lines = (await end.host.must(["cat", "/proc/net/snmp"])).split("\n");
+  const [names = [], values = []] = lines.filter((line) => line.startsWith("Icmp:")).map((line) =>
+    line.split(" ")
+  );
+  return Number(values[names.indexOf("OutMsgs")]);
+}
+
 const simultaneous: Scenario = {
   name: "both initiate at once, and packets go both ways",
   run: async (pair) => {
@@ -65,7 +74,9 @@ const simultaneous: Scenario = {
     const pings = [theirs.host.ping(ours.addresses[0])];
     try {
       await theirs.peerIs("an initiation", ({ txBytes }) => txBytes > 0);
+      const before = await icmpSent(ours);
       pings.push(ours.host.ping(theirs.addresses[0]));
+      await waitFor("a packet of ours", async () => await icmpSent(ours) > before);
     } finally {
       Deno.kill(ours.pid, "SIGCONT");
     }
