@@ -1,7 +1,7 @@
 /** Changes under traffic: addresses, ports, peers, restarts; and silence that keepalives fill. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { TRANSPORT_OVERHEAD_BYTES } from "../../../core/wireguard/constants.ts";
-import { endpointOf, moveHost } from "../../support/interop/pair.ts";
+import { endpointOf, NUMBERS } from "../../support/interop/pair.ts";
 import { type PeerState, PORT } from "../../support/interop/wireguard_end.ts";
 import { RunningPing } from "../../support/running_ping.ts";
 import { underlayIp } from "../../support/underlay.ts";
@@ -11,7 +11,6 @@ import { forEachEnd, type Scenario } from "./scenarios.ts";
 const OTHER_PORT = PORT + 100;
 /** Numbers of hosts that nobody has. */
 const ELSEWHERE = { ours: 11, theirs: 12 } as const;
-const HOME = { ours: 1, theirs: 2 } as const;
 /** A session that one side has lost is made anew after 15 s; an emulated processor is slow. */
 const PATIENT = { timeoutMs: 90_000 } as const;
 
@@ -34,10 +33,10 @@ const address = forEachEnd(
     await pair.relate();
     const other = pair.other(end);
     const side = pair.sideOf(end);
-    const [from, to] = [underlayIp(HOME[side], 4), underlayIp(ELSEWHERE[side], 4)];
+    const to = underlayIp(ELSEWHERE[side], 4);
     await using ping = await RunningPing.start(end.host, other.addresses[0]);
     const before = await other.peer();
-    await moveHost(end.host, from, to);
+    await pair.underlay.move(end.host, ELSEWHERE[side]);
     try {
       const isThere = (peer: PeerState): boolean => peer.endpoint === `${to}:${PORT}`;
       const after = await other.peerIs("the new address", isThere, PATIENT);
@@ -45,7 +44,7 @@ const address = forEachEnd(
       if (side === "ours") assertEquals(after.latestHandshake, before.latestHandshake);
       await ping.answeredMore(25, PATIENT);
     } finally {
-      await moveHost(end.host, to, from);
+      await pair.underlay.move(end.host, NUMBERS[side]);
     }
   },
 );

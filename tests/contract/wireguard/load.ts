@@ -1,6 +1,7 @@
 /** Either side under a flood of handshake initiations: it sends cookies, and its peer gets through with one. */
 import { INITIATION_BYTES } from "../../../core/wireguard/constants.ts";
 import { Flooder } from "../../support/interop/flooder.ts";
+import { NUMBERS } from "../../support/interop/pair.ts";
 import { underlayIp } from "../../support/underlay.ts";
 import { forEachEnd, type Scenario } from "./scenarios.ts";
 
@@ -10,7 +11,6 @@ import { forEachEnd, type Scenario } from "./scenarios.ts";
  * kernel and 128 in wireguard-go.
  */
 const BURST = { ours: 15, theirs: 1200 } as const;
-const NUMBER = { ours: 1, theirs: 2 } as const;
 
 /** All of them. */
 export const LOAD: readonly Scenario[] = forEachEnd(
@@ -22,7 +22,7 @@ export const LOAD: readonly Scenario[] = forEachEnd(
     await using bystander = await pair.bystander();
     await using flood = new Flooder(bystander, {
       target: other.settings.peer.publicKey,
-      address: underlayIp(NUMBER[side], 4),
+      address: underlayIp(NUMBERS[side], 4),
       burst: BURST[side],
     });
     await flood.moreCookies(1);

@@ -1,6 +1,6 @@
 /** A tunnel between a device of ours and another implementation's, each on a host of its own. */
 import type { KeyPair } from "../../../core/wireguard/keys.ts";
-import { NamedNetns, type NetworkPlace } from "../test_netns.ts";
+import { NamedNetns } from "../test_netns.ts";
 import { Underlay, underlayIp } from "../underlay.ts";
 import { waitFor } from "../wait_for.ts";
 import { OurEnd } from "./ends.ts";
@@ -10,7 +10,7 @@ import { newKeys, type PeerSettings, PORT, type WireGuardEnd } from "./wireguard
 export type MakeEnd = (host: NamedNetns, addresses: readonly [string, string]) => WireGuardEnd;
 
 /** Numbers of the hosts on the underlay. */
-const NUMBERS = { ours: 1, theirs: 2, bystander: 3 } as const;
+export const NUMBERS = { ours: 1, theirs: 2, bystander: 3 } as const;
 
 const ADDRESSES = { ours: ["10.77.0.1", "fd77::1"], theirs: ["10.77.0.2", "fd77::2"] } as const;
 
@@ -74,11 +74,19 @@ export class InteropPair implements AsyncDisposable {
     return end === this.ours ? "ours" : "theirs";
   }
 
-  /** Has an end reach the other one; the first packet may have to wait for a handshake, or several. */
-  async reach(from: WireGuardEnd, options: { readonly inside?: 0 | 1 } = {}): Promise<void> {
+  /**
+   * Has an end reach the other one; the first packet may have to wait for a handshake, or several.
+   *
+   * @param options Family inside the tunnel, 0 for IPv4, and bytes of payload.
+   */
+  async reach(
+    from: WireGuardEnd,
+    options: { readonly inside?: 0 | 1; readonly size?: number } = {},
+  ): Promise<void> {
     const address = this.other(from).addresses[options.inside ?? 0];
-    const what = `${this.sideOf(from)} reaches ${address}`;
-    await waitFor(what, () => from.host.ping(address), { timeoutMs: 60_000 });
+    const what = `${this.sideOf(from)} reaches ${address} with ${options.size ?? "any"} bytes`;
+    const ping = options.size === undefined ? {} : { size: options.size };
+    await waitFor(what, () => from.host.ping(address, ping), { timeoutMs: 60_000 });
   }
 
   /** A third host on the underlay; it goes with the scope of the caller. */
@@ -103,10 +111,4 @@ export function endpointOf(side: "ours" | "theirs", family: 4 | 6, port: number 
 export function peerSettings(keys: KeyPair, side: "ours" | "theirs"): PeerSettings {
   const [v4, v6] = ADDRESSES[side];
   return { publicKey: keys.publicKey, allowedIps: [`${v4}/32`, `${v6}/128`] };
-}
-
-/** Moves a host to another address of the underlay's network, IPv4. Its default route is gone with the old one. */
-export async function moveHost(host: NetworkPlace, from: string, to: string): Promise<void> {
-  await host.must(["ip", "address", "del", `${from}/24`, "dev", "ztuplink"]);
-  await host.must(["ip", "address", "add", `${to}/24`, "dev", "ztuplink"]);
 }
