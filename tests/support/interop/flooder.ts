@@ -24,8 +24,10 @@ import { newKeys, PORT } from "./wireguard_end.ts";
 
 /** Datagrams of one call. */
 const PER_CALL = 40;
-/** Time between two bursts. */
+/** Least time between two bursts. */
 const PAUSE_MS = 100;
+/** Most time: under load is for a second. */
+const PATIENCE_MS = 800;
 const RECEIPT = PER_CALL * INITIATION_BYTES;
 const RECEIPT_BYTES = 65536;
 
@@ -35,7 +37,7 @@ export interface FloodOptions {
   readonly target: Uint8Array;
   /** Its address; the port is {@linkcode PORT}. */
   readonly address: string;
-  /** Initiations of a burst; there are ten in a second. */
+  /** Initiations at once. The next ones follow when half of them are answered by cookies, up to ten times a second. */
   readonly burst: number;
 }
 
@@ -73,11 +75,15 @@ export class Flooder implements AsyncDisposable {
     this.#socket[Symbol.dispose]();
   }
 
+  /** More than the device can answer would only be a queue that nobody gets through, cookie or not. */
   async #run(): Promise<void> {
     while (!this.#isEnded) {
+      const [sentAt, goal] = [performance.now(), this.cookies + this.#options.burst / 2];
       this.#sendBurst();
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
-      this.#receive();
+      do {
+        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+        this.#receive();
+      } while (!this.#isEnded && this.cookies < goal && performance.now() - sentAt < PATIENCE_MS);
     }
   }
 
