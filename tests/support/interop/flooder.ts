@@ -66,7 +66,7 @@ export class Flooder implements AsyncDisposable {
   /** Waits until the device has sent so many more cookie replies: it is under load. */
   async moreCookies(count: number): Promise<void> {
     const goal = this.cookies + count;
-    await waitFor(`${count} more cookie replies`, () => this.cookies >= goal, { timeoutMs: 30_000 });
+    await waitFor(`${count} more cookie replies`, () => this.cookies >= goal, { timeoutMs: 120_000 });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
