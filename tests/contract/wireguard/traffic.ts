@@ -1,5 +1,6 @@
 /** Data in bulk, both ways: TCP, UDP, and a file that arrives as it was sent. */
 import { assert, assertEquals } from "@std/assert";
+import { iperfServer, transfer } from "../../support/iperf.ts";
 import type { WireGuardEnd } from "../../support/interop/wireguard_end.ts";
 import { toHex } from "../../support/golden.ts";
 import { waitFor } from "../../support/wait_for.ts";
@@ -7,26 +8,21 @@ import { forEachEnd, type Scenario } from "./scenarios.ts";
 
 const FILE_BYTES = 1_500_000;
 const FILE_PORT = 5300;
-const IPERF_PORT = 5201;
 /** Bytes that arrive by TCP in a second, on the slowest rig. */
 const LEAST_TCP_BYTES = 50_000;
 /** Of datagrams at a rate that every rig can keep up with, if not at each moment. */
-const MOST_LOSS = 0.05;
+const MOST_LOST_PERCENT = 5;
+const DATAGRAMS = ["--udp", "--bitrate", "2M", "--length", "1000"] as const;
 
-/** A server of one end, killed with its scope, that listens on a port by TCP. */
-async function serve(end: WireGuardEnd, port: number, argv: readonly string[]): Promise<AsyncDisposable> {
+/** A server of one end, killed with its scope, that listens on {@linkcode FILE_PORT} by TCP. */
+async function serveFile(end: WireGuardEnd, argv: readonly string[]): Promise<AsyncDisposable> {
   const child = end.host.spawn(argv);
-  const output = Promise.all([
-    child.stdout.pipeTo(new WritableStream()),
-    child.stderr.pipeTo(new WritableStream()),
-  ]);
-  await waitFor(
-    `${argv[0]} listens`,
-    async () => (await end.host.must(["ss", "-Htln"])).includes(`:${port}`),
-    {
-      timeoutMs: 20_000,
-    },
+  const output = Promise.all(
+    [child.stdout, child.stderr].map((stream) => stream.pipeTo(new WritableStream())),
   );
+  const listens = async (): Promise<boolean> =>
+    (await end.host.must(["ss", "-Htln"])).includes(`:${FILE_PORT}`);
+  await waitFor(`${argv[0]} listens`, listens, { timeoutMs: 20_000 });
   return {
     async [Symbol.asyncDispose](): Promise<void> {
       try {
@@ -40,27 +36,6 @@ async function serve(end: WireGuardEnd, port: number, argv: readonly string[]): 
   };
 }
 
-/** What iperf3 says of a run: of TCP, and of UDP. */
-interface IperfSummary {
-  readonly sum_received?: { readonly bytes: number };
-  readonly sum?: { readonly packets: number; readonly lost_packets: number };
-}
-
-/** Runs a client for a second. */
-async function runIperf(
-  from: WireGuardEnd,
-  address: string,
-  options: readonly string[],
-): Promise<IperfSummary> {
-  const argv = ["iperf3", "--client", address, "--json", "--time", "1", ...options];
-  // A server that has not cleared the last run away refuses the next one, whose end is then empty.
-  return await waitFor(argv.join(" "), async () => {
-    const { stdout } = await from.host.run(argv, { timeoutMs: 60_000 });
-    const summary: IperfSummary | undefined = JSON.parse(stdout).end;
-    return summary?.sum !== undefined || summary?.sum_received !== undefined ? summary : undefined;
-  }, { timeoutMs: 60_000 });
-}
-
 const iperf = forEachEnd(
   (side) => `iperf3 of ${side}: TCP and UDP both ways`,
   async (pair, end) => {
@@ -68,13 +43,13 @@ const iperf = forEachEnd(
     const other = pair.other(end);
     const [, address] = other.addresses;
     await pair.reach(end);
-    await using _server = await serve(other, IPERF_PORT, ["iperf3", "--server"]);
+    await using _server = await iperfServer(other.host);
     for (const direction of [[], ["--reverse"]]) {
-      const { sum_received: tcp } = await runIperf(end, address, direction);
-      assert(tcp!.bytes >= LEAST_TCP_BYTES, `${tcp!.bytes} bytes by TCP`);
-      const datagrams = ["--udp", "--bitrate", "2M", "--length", "1000"];
-      const { sum: udp } = await runIperf(end, address, [...direction, ...datagrams]);
-      assert(udp!.packets > 0 && udp!.lost_packets <= udp!.packets * MOST_LOSS, JSON.stringify(udp));
+      const second = [...direction, "--time", "1"];
+      const tcp = await transfer(end.host, address, second);
+      assert(tcp.bytes >= LEAST_TCP_BYTES, `${tcp.bytes} bytes by TCP`);
+      const udp = await transfer(end.host, address, [...second, ...DATAGRAMS]);
+      assert(udp.bytes > 0 && udp.lostPercent <= MOST_LOST_PERCENT, `lost ${udp.lostPercent} %`);
     }
   },
 );
@@ -90,7 +65,7 @@ const file = forEachEnd(
       for (let i = 0; i < bytes.length; i += 50_000) crypto.getRandomValues(bytes.subarray(i, i + 50_000));
       await Deno.writeFile(`${dir}/sent`, bytes);
       const keep = ["sh", "-c", `exec cat > ${dir}/received`];
-      await using _server = await serve(other, FILE_PORT, [
+      await using _server = await serveFile(other, [
         ...["busybox", "nc", "-l", "-p", String(FILE_PORT), "-e"],
         ...keep,
       ]);
