@@ -158,6 +158,8 @@ export class Device {
 
   /** Changes the interval of persistent keepalives; the first one is sent at once. @param seconds 0 for off. */
   setPersistentKeepalive(peer: Peer, seconds: number, now: number): void {
+    // Told the same again and again, it would count from now each time and never get there.
+    if (seconds === peer.persistentKeepaliveSeconds) return;
     const isNew = peer.persistentKeepaliveSeconds === 0 && seconds > 0;
     peer.persistentKeepaliveSeconds = seconds;
     peer.timers.setPersistentKeepalive(seconds, now);

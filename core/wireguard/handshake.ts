@@ -76,7 +76,10 @@ export class Initiator {
     const { own, peer } = keys;
     const ephemeral = crypto.x25519PublicKey(inputs.ephemeralPrivate);
     const shared = crypto.x25519(inputs.ephemeralPrivate, peer.publicKey);
-    if (shared === undefined || peer.staticShared === undefined) return undefined;
+    if (shared === undefined || peer.staticShared === undefined) {
+      wipe(shared, inputs.ephemeralPrivate);
+      return undefined;
+    }
     const state = SymmetricState.start(crypto, peer.publicKey);
     state.mixEphemeral(ephemeral);
     state.mixKey(shared);
@@ -183,7 +186,10 @@ export class Responder {
     const ephemeralShared = this.#crypto.x25519(inputs.ephemeralPrivate, this.#initiation.ephemeral);
     const staticShared = this.#crypto.x25519(inputs.ephemeralPrivate, peer.publicKey);
     wipe(inputs.ephemeralPrivate);
-    if (ephemeralShared === undefined || staticShared === undefined) return undefined;
+    if (ephemeralShared === undefined || staticShared === undefined) {
+      wipe(ephemeralShared, staticShared);
+      return undefined;
+    }
     this.#state.mixEphemeral(ephemeral);
     this.#state.mixChainingKey(ephemeralShared);
     this.#state.mixChainingKey(staticShared);

@@ -106,6 +106,7 @@ export function suite(name: SuiteName): Suite {
         ...base,
         guestFiles: all.filter((path) => path.startsWith(GUEST_FOLDER)),
         parts: ["packages", "kernel"],
+        timeoutMs: 20 * MINUTE,
         unmet: () => Promise.resolve(guestUnmet()),
       };
     case "windows":

@@ -27,15 +27,6 @@ export function echoRequest(
   );
 }
 
-/** Whether a packet is the answer to a request of that sequence number. */
-export function isEchoReply(packet: Uint8Array, sequence: number): boolean {
-  const isV4 = packet[0]! >>> 4 === 4;
-  const at = isV4 ? 20 : 40;
-  const view = new DataView(packet.buffer, packet.byteOffset);
-  return packet[isV4 ? 9 : 6] === (isV4 ? ICMP : ICMPV6) && packet[at] === (isV4 ? 0 : 129) &&
-    view.getUint16(at + 6) === sequence;
-}
-
 function headerV4(from: Uint8Array, to: Uint8Array, payloadBytes: number): Uint8Array {
   const header = new Uint8Array(20);
   const view = new DataView(header.buffer);

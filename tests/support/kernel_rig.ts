@@ -162,7 +162,6 @@ async function commandScript(
     PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     HOME: "/root",
     LANG: "C.UTF-8",
-    // The guest's own: in /tmp the host's files come and go.
     TMPDIR: "/run/tmp",
     DENO_DIR: await denoDir(),
     DENO_NO_UPDATE_CHECK: "1",
@@ -175,7 +174,10 @@ async function commandScript(
     if (value !== undefined) env[name] = value;
   }
   const assignments = Object.entries(env).map(([name, value]) => quote(`${name}=${value}`));
-  return `cd ${quote(REPO)} && exec env -i ${assignments.join(" ")} ${argv.map(quote).join(" ")}\n`;
+  // In the host's /tmp files come and go, which tests that take stock would take for their own.
+  const isNeeded = [REPO, env.DENO_DIR!].some((path) => path.startsWith("/tmp/"));
+  const tmp = isNeeded ? "" : "mount -t tmpfs -o mode=1777 tmpfs /tmp\n";
+  return `${tmp}cd ${quote(REPO)} && exec env -i ${assignments.join(" ")} ${argv.map(quote).join(" ")}\n`;
 }
 
 /** Quotes a word for sh. */

@@ -111,6 +111,8 @@ export class SimNode {
   readonly packets: Uint8Array[] = [];
   /** News, in order. */
   readonly news: string[] = [];
+  /** How far the clock of its wall is ahead, ms. */
+  wallAheadMs = 0;
   /** Where it is; change it to roam. */
   endpoint: PeerEndpoint;
   readonly #network: SimNetwork;
@@ -127,7 +129,7 @@ export class SimNode {
     this.device = new Device({
       crypto: options.crypto ?? nobleProvider(),
       random: (bytes) => bytes.set(network.random.bytes(bytes.length)),
-      wallClockMs: () => WALL_START_MS + network.now,
+      wallClockMs: () => WALL_START_MS + network.now + this.wallAheadMs,
     }, options);
     this.device.setPrivateKey(this.privateKey);
   }

@@ -8,7 +8,7 @@ import { PollSet } from "../../../ffi/poll_set.ts";
 import { RouteLookup } from "../../../ffi/route_lookup.ts";
 import { UdpPort } from "../../../ffi/udp_socket.ts";
 import type { WireGuardDevice } from "../../../ffi/netlink/wireguard.ts";
-import { EMPTY } from "../../wireguard/bytes.ts";
+import { EMPTY, wipe } from "../../wireguard/bytes.ts";
 import { Device } from "../../wireguard/device.ts";
 import type { DeviceOutput } from "../../wireguard/output.ts";
 import type { Peer } from "../../wireguard/peer.ts";
@@ -139,7 +139,10 @@ export class DataPlane {
 
   /** Changes keys and peers. */
   configure(change: DeviceRequest): void {
-    if (change.privateKey !== undefined) this.#privateKey = change.privateKey;
+    if (change.privateKey !== undefined) {
+      wipe(this.#privateKey);
+      this.#privateKey = change.privateKey;
+    }
     if (change.fwmark !== undefined) this.#sources.fwmark = change.fwmark;
     applyChange(this.#device, change, this.#poll.now());
     this.#apply(this.#device.takeOutputs());

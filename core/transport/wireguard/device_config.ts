@@ -11,7 +11,7 @@ import {
 } from "../../../ffi/netlink/constants.ts";
 import type { SocketAddress, WireGuardDevice, WireGuardPeer } from "../../../ffi/netlink/wireguard.ts";
 import { canonicalPrefix, formatPrefix, type IpPrefix } from "../../ip/prefix.ts";
-import { equalBytes, isZero } from "../../wireguard/bytes.ts";
+import { equalBytes, isZero, wipe } from "../../wireguard/bytes.ts";
 import type { Device } from "../../wireguard/device.ts";
 import { PeerEndpoint } from "../../wireguard/endpoint.ts";
 import type { Peer } from "../../wireguard/peer.ts";
@@ -26,7 +26,9 @@ export interface DeviceRequest extends WireGuardDevice {
 /** Carries a change out; port and mark are the sockets' business. Peers that stay keep their sessions. */
 export function applyChange(device: Device, change: DeviceRequest, now: number): void {
   if (change.privateKey !== undefined) {
-    device.setPrivateKey(isZero(change.privateKey) ? undefined : clampKey(change.privateKey));
+    const clamped = clampKey(change.privateKey);
+    device.setPrivateKey(isZero(change.privateKey) ? undefined : clamped);
+    wipe(clamped);
   }
   if (((change.flags ?? 0) & WGDEVICE_F_REPLACE_PEERS) !== 0) {
     for (const peer of device.peers()) device.removePeer(peer);

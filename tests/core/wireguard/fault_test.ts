@@ -367,3 +367,38 @@ seededTest("a device survives random datagrams, also those that begin like real 
   network.run(SECOND);
   assertEquals(b.packets.length, before + 1, "and still works");
 });
+
+Deno.test("a clock that is set back does not stop the handshakes of a device that runs", () => {
+  const { network, a, b, peerB, aToB } = simPair();
+  a.sendPacket(aToB(1));
+  network.run(SECOND);
+  a.wallAheadMs = -3600 * SECOND;
+  network.run(120 * SECOND);
+  a.sendPacket(aToB(2));
+  network.run(SECOND);
+  assertEquals(b.packets.map(numberOf), [1, 2]);
+  assertEquals(peerB.lastHandshakeAt! > 120 * SECOND, true);
+  assertEquals(b.device.drops.replayedInitiation, 0);
+});
+
+Deno.test("a device that starts again with its clock set back is served once the other side initiates", () => {
+  const { network, a, b, aToB, bToA } = simPair();
+  a.sendPacket(aToB(1));
+  network.run(SECOND);
+  network.nodes.splice(network.nodes.indexOf(a), 1);
+  const again = network.node("192.0.2.1");
+  again.wallAheadMs = -3600 * SECOND;
+  again.device.setPrivateKey(a.privateKey);
+  again.add(b, ["10.0.0.2/32"]);
+  again.sendPacket(aToB(2));
+  network.run(SECOND);
+  assertEquals(b.device.drops.replayedInitiation, 1);
+  assertEquals(b.packets.map(numberOf), [1]);
+  // It sends under a session that nobody else has, notices after 15 s, and initiates.
+  b.sendPacket(bToA(3));
+  network.run(17 * SECOND);
+  assertEquals(b.packets.map(numberOf), [1, 2]);
+  b.sendPacket(bToA(4));
+  network.run(SECOND);
+  assertEquals(again.packets.map(numberOf), [4]);
+});

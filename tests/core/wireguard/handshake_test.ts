@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { isZero } from "../../../core/wireguard/bytes.ts";
 import {
   Initiator,
   type PeerSecrets,
@@ -144,4 +145,20 @@ seededTest("secrets of a handshake are zeroed", (random) => {
   handshake.wipe();
   assertEquals(inputs.ephemeralPrivate, new Uint8Array(32));
   assertEquals(handshake.complete(responseOf(answer.message), a), undefined);
+});
+
+seededTest("a handshake that comes to nothing leaves no ephemeral key", (random) => {
+  const [a, b] = sides(random);
+  const lowOrder = { ...a.peer, publicKey: new Uint8Array(32), staticShared: undefined };
+  const ephemerals = [random.bytes(32), random.bytes(32), random.bytes(32)] as const;
+  const inputs = { timestamp: TIMESTAMP, sender: 1 };
+  const [first, second, third] = ephemerals.map((ephemeralPrivate) => ({ ...inputs, ephemeralPrivate }));
+  assertEquals(Initiator.start(crypto, { own: a.own, peer: lowOrder }, first!), undefined);
+  const unshared = { ...a.peer, staticShared: undefined };
+  assertEquals(Initiator.start(crypto, { own: a.own, peer: unshared }, second!), undefined);
+  const { initiation } = start(a, random);
+  const responder = Responder.open(crypto, b.own, initiation)!;
+  assert(responder.finish(b.peer.staticShared!));
+  assertEquals(responder.respond({ ...b.peer, publicKey: new Uint8Array(32) }, third!), undefined);
+  for (const ephemeral of ephemerals) assert(isZero(ephemeral));
 });

@@ -193,6 +193,18 @@ Deno.test("Device sends persistent keepalives when nothing else is sent or recei
   assertEquals(network.keepalives(a, since), []);
 });
 
+Deno.test("Device sends persistent keepalives in time, however often it is told the same interval", () => {
+  const { network, a, peerB } = simPair({ peer: { persistentKeepaliveSeconds: 25 }, oneSided: true });
+  network.run(SECOND);
+  a.device.setPersistentKeepalive(peerB, 10, network.now);
+  const start = network.now;
+  for (let second = 0; second < 100; second++) {
+    a.device.setPersistentKeepalive(peerB, 10, network.now);
+    network.run(SECOND);
+  }
+  assertEquals(network.keepalives(a, start).length, 10);
+});
+
 Deno.test("Device keeps a session with persistent keepalives alive for hours", () => {
   const { network, a, b, bToA } = simPair({ peer: { persistentKeepaliveSeconds: 25 }, oneSided: true });
   for (let hour = 0; hour < 2; hour++) {

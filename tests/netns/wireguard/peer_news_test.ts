@@ -12,7 +12,7 @@ import { LeakAudit } from "../../support/leak_audit.ts";
 import { reach } from "../../support/reach.ts";
 import { HERE, NamedNetns, needing, testName } from "../../support/test_netns.ts";
 import { waitFor } from "../../support/wait_for.ts";
-import { ITS_PORT, joinUnderlay, OVERLAY, UNDERLAY } from "../../support/wireguard_go.ts";
+import { ITS_PORT, joinUnderlay, OVERLAY, UNDERLAY } from "../../support/two_hosts.ts";
 
 const TAG = "zlayer-overlayd/test/0:device";
 const OUR_PORT = 51998;

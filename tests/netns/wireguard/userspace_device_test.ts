@@ -1,4 +1,4 @@
-/** Devices in user space, whole: our backend with TUN, sockets and worker, against itself and wireguard-go. */
+/** Devices in user space, whole: our backend with TUN, sockets and worker, against itself. */
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import type { DeviceChange, DevicePeer, DeviceSpec } from "../../../core/backend/backend.ts";
 import { LinuxBackend } from "../../../core/backend/linux.ts";
@@ -10,8 +10,8 @@ import { iperfServer } from "../../support/iperf.ts";
 import { BackendNode, type NodeDevice } from "../../support/backend_node.ts";
 import { LeakAudit } from "../../support/leak_audit.ts";
 import { HERE, NamedNetns, needing, testName } from "../../support/test_netns.ts";
+import { ITS_PORT, joinUnderlay, OVERLAY, UNDERLAY } from "../../support/two_hosts.ts";
 import { waitFor } from "../../support/wait_for.ts";
-import { ITS_PORT, joinUnderlay, OVERLAY, UNDERLAY, WireguardGo } from "../../support/wireguard_go.ts";
 
 const UAPI_DIR = "/var/run/wireguard";
 const TAG = "zlayer-overlayd/test/0:device";
@@ -103,20 +103,6 @@ function liveTest(name: string, programs: readonly string[], run: () => Promise<
     },
   });
 }
-
-liveTest("wireguard-go initiates, and the device learns where it is", ["wireguard-go", "wg"], async () => {
-  const [ours, its] = [newKeys(), newKeys()];
-  await using other = await WireguardGo.start({
-    privateKey: its.privateKey,
-    peer: ours.publicKey,
-    endpoint: `${UNDERLAY.ours[0]}:${OUR_PORT}`,
-  });
-  const { endpoint: _, ...silent } = itsPeer(its);
-  await using end = await OurEnd.start(ours, silent);
-  assert(await other.netns.ping(OVERLAY.ours[0], { count: 3 }));
-  const { endpoint } = (await end.backend.readDevice(end.link)).peers[0]!;
-  assertEquals([endpoint?.ip, endpoint?.port], [parseIp(UNDERLAY.its[0])!, ITS_PORT]);
-});
 
 liveTest(
   "a peer added again and given more allowed IPs under traffic loses no packet [overlay T15] [overlay T16]",
