@@ -10,6 +10,7 @@ import { OverlayError } from "../../core/errors.ts";
 import { LeakAudit } from "../support/leak_audit.ts";
 import { auditNode } from "../support/node_audit.ts";
 import { OverlayNode } from "../support/overlay_node.ts";
+import { reach } from "../support/reach.ts";
 import { Container } from "../support/test_netns.ts";
 
 const CRASH_DAEMON = fromFileUrl(new URL("../support/crash_daemon.ts", import.meta.url));
@@ -46,7 +47,7 @@ const OPERATIONS: readonly Operation[] = [
     run: attach,
     promised: async ({ container, bystander }) => {
       const [address] = await container.addresses("eth0");
-      assert(await bystander.ping(address!.split("/")[0]!), "not reachable");
+      await reach(bystander, address!.split("/")[0]!);
     },
     undo: detach,
     minPoints: 10,
