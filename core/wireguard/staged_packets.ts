@@ -8,15 +8,21 @@ import { MAX_DEVICE_STAGED_BYTES, MAX_STAGED_BYTES, MAX_STAGED_PACKETS } from ".
 /** What a packet costs besides its bytes, about. */
 const OVERHEAD_BYTES = 128;
 
+/** A packet, between the one that came before it and the one that came after. */
 interface Entry {
   readonly owner: StagedPackets;
   readonly packet: Uint8Array;
+  older: Entry | undefined;
+  newer: Entry | undefined;
 }
 
-/** Room for the packets of all peers of a device. */
+/**
+ * Room for the packets of all peers of a device: a list in the order they came. A `Set` would have to step over all
+ * that it once held at its start, for each packet.
+ */
 export class StagingRoom {
-  /** In the order they came. */
-  readonly #entries = new Set<Entry>();
+  #oldest: Entry | undefined;
+  #newest: Entry | undefined;
   #bytes = 0;
 
   /** Bytes held, with what keeping them costs. */
@@ -26,20 +32,27 @@ export class StagingRoom {
 
   /** Takes a packet in. @returns How many old ones, of any peer, had to go. */
   add(entry: Entry): number {
-    this.#entries.add(entry);
+    entry.older = this.#newest;
+    if (this.#newest === undefined) this.#oldest = entry;
+    else this.#newest.newer = entry;
+    this.#newest = entry;
     this.#bytes += entry.packet.length + OVERHEAD_BYTES;
     let dropped = 0;
-    for (const oldest of this.#entries) {
-      if (this.#bytes <= MAX_DEVICE_STAGED_BYTES || oldest === entry) break;
-      oldest.owner.dropOldest();
-      dropped++;
+    for (; this.#bytes > MAX_DEVICE_STAGED_BYTES && this.#oldest !== entry; dropped++) {
+      this.#oldest!.owner.dropOldest();
     }
     return dropped;
   }
 
-  /** Lets go of a packet. */
+  /** Lets go of a packet that it has. */
   remove(entry: Entry): void {
-    if (this.#entries.delete(entry)) this.#bytes -= entry.packet.length + OVERHEAD_BYTES;
+    const { older, newer } = entry;
+    if (older === undefined) this.#oldest = newer;
+    else older.newer = newer;
+    if (newer === undefined) this.#newest = older;
+    else newer.older = older;
+    entry.older = entry.newer = undefined;
+    this.#bytes -= entry.packet.length + OVERHEAD_BYTES;
   }
 }
 
@@ -60,7 +73,12 @@ export class StagedPackets {
 
   /** Copies a packet to the end. @returns How many old ones, of any peer, had to go. */
   push(packet: Uint8Array): number {
-    const entry = { owner: this, packet: Uint8Array.from(packet) };
+    const entry: Entry = {
+      owner: this,
+      packet: Uint8Array.from(packet),
+      older: undefined,
+      newer: undefined,
+    };
     this.#entries.push(entry);
     this.#bytes += packet.length;
     let dropped = 0;
