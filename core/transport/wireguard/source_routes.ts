@@ -70,15 +70,29 @@ export class SourceRoutes {
     if (known?.generation === this.#generation) return known.use;
     const { address, interfaceIndex } = endpoint.local;
     const question = { destination: endpoint.address, source: address, fwmark: this.#fwmark };
-    const use = this.#table.outIndex(question) === interfaceIndex ? endpoint : endpoint.withoutLocal();
-    this.#verdicts.set(endpoint, { generation: this.#generation, use });
-    return use;
+    try {
+      const use = this.#table.outIndex(question) === interfaceIndex ? endpoint : endpoint.withoutLocal();
+      this.#verdicts.set(endpoint, { generation: this.#generation, use });
+      return use;
+    } catch {
+      // The kernel had no memory for its answer: no reason to stop, and the next packet asks again.
+      return endpoint.withoutLocal();
+    }
   }
 
   #look(): boolean {
-    if (this.#table?.hasChanged() !== true) return false;
+    if (!this.#hasChanged()) return false;
     this.#forget();
     return true;
+  }
+
+  /** What cannot be told may have changed. */
+  #hasChanged(): boolean {
+    try {
+      return this.#table?.hasChanged() === true;
+    } catch {
+      return true;
+    }
   }
 
   #forget(): void {

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { SourceRoutes } from "../../../../core/transport/wireguard/source_routes.ts";
 import { PeerEndpoint } from "../../../../core/wireguard/endpoint.ts";
+import { ErrnoError, NetlinkProtocolError } from "../../../../ffi/errors.ts";
 import type { RouteQuestion } from "../../../../ffi/route_lookup.ts";
 
 /** Leads everywhere by one link, which a test may change. */
@@ -108,4 +109,23 @@ Deno.test("SourceRoutes leaves endpoints alone that have no source or a link of 
   assertEquals(table.questions, []);
   const endpoint = heardOn(2);
   assertEquals(new SourceRoutes(undefined).resolve(endpoint) === endpoint, true);
+});
+
+Deno.test("SourceRoutes goes on without a source while the kernel gives no answer, and asks again", () => {
+  const table = new FakeTable();
+  const routes = new SourceRoutes(table);
+  const endpoint = heardOn(2);
+  const broken = {
+    outIndex: () => {
+      throw new NetlinkProtocolError("ask for a route", "ask for a route: the kernel did not answer");
+    },
+    hasChanged: () => {
+      throw new ErrnoError("receive from netlink socket", "recvfrom", 12, "ENOMEM (Out of memory)");
+    },
+  };
+  Object.assign(table, broken);
+  routes.poll(1000);
+  assertEquals(routes.resolve(endpoint).local, undefined);
+  for (const name of Object.keys(broken)) Reflect.deleteProperty(table, name);
+  assertEquals(routes.resolve(endpoint), endpoint);
 });
