@@ -150,6 +150,8 @@ export interface InventoryEntry {
   /** Empty when the object has no alias. */
   readonly tag: OwnerTag;
   readonly up: boolean;
+  /** Of a device that this process would have to move the packets of, and does not. */
+  readonly isDead?: boolean;
   /** Bridge that the link is a port of. */
   readonly master?: string;
   readonly mtuBytes: number;

@@ -183,7 +183,11 @@ export class LinuxBackend implements NetworkBackend {
   }
 
   inventory(): Promise<readonly InventoryEntry[]> {
-    return run("list the host's links", () => takeInventory(this.#host));
+    const isDead = ({ kind, name }: InventoryEntry): boolean => kind === "tun" && !this.#userspace.isAlive(name);
+    return run(
+      "list the host's links",
+      () => takeInventory(this.#host).map((entry) => isDead(entry) ? { ...entry, isDead: true } : entry),
+    );
   }
 
   removeEntry(entry: InventoryEntry): Promise<void> {

@@ -94,6 +94,7 @@ function networkAction(want: DesiredNetwork, have: InventoryEntry | undefined): 
 
 function deviceAction(want: DesiredDevice, have: InventoryEntry | undefined): RepairAction[] {
   const why = linkProblem(want.tag, have) ??
+    (have!.isDead === true ? "has lost its data path" : undefined) ??
     (hasAddress(have!, want.address) ? undefined : "lost its address") ??
     (sameRoutes(have!.routes, want.routes) ? undefined : "has other routes");
   return why === undefined ? [] : [{ kind: "device", service: want.service, why }];

@@ -105,6 +105,11 @@ export class UserspaceDevices implements AsyncDisposable {
     removeRoutes(host, linkIndex, change.removeRoutes);
   }
 
+  /** Whether a device of that name works. */
+  isAlive(name: string): boolean {
+    return this.#running.get(name)?.device.isAlive === true;
+  }
+
   /** Reads a device. @throws {NotFoundError} If there is none. */
   async read(name: string): Promise<DeviceState> {
     const { device: running } = this.#get(name);
@@ -173,6 +178,8 @@ export class UserspaceDevices implements AsyncDisposable {
     tun.persist(true);
     const device = undo.use(await UserspaceDevice.start(tun));
     device.onNews = (news) => this.#tools.onNews(spec.name, news.map(toPeerNews));
+    device.onFailure = (err) =>
+      this.#tools.log.error("user-space WireGuard device has failed", { interface: spec.name, err });
     const uapi = this.#openUapi(spec.name, device);
     undo.move();
     this.#tools.log.info("user-space WireGuard device runs", {

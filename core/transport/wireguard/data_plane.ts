@@ -45,8 +45,8 @@ export class DataPlane {
   readonly #arena = new Arena();
   readonly #device: Device;
   readonly #tun: TunPort;
-  readonly #routes = openRoutes();
-  readonly #sources = new SourceRoutes(this.#routes);
+  readonly #routes: RouteLookup | undefined;
+  readonly #sources: SourceRoutes;
   readonly #outbox: Outbox;
   readonly #sender: Sender;
   readonly #receiver: Receiver;
@@ -83,6 +83,9 @@ export class DataPlane {
       readBytes: TUN_IN_BYTES,
       maxPieces: MAX_PIECES,
     });
+    // Last of what may fail, as it has to be closed.
+    this.#routes = openRoutes();
+    this.#sources = new SourceRoutes(this.#routes);
     this.#outbox = new Outbox(this.#arena, this.#sources);
     this.#coalescer = new Coalescer(this.#arena, this.#tun);
     const parts = {
@@ -166,9 +169,9 @@ export class DataPlane {
 
   /** Zeroes all keys. */
   close(): void {
-    this.#device.close();
-    this.#privateKey?.fill(0);
     this.#routes?.[Symbol.dispose]();
+    this.#privateKey?.fill(0);
+    this.#device.close();
   }
 
   /** By an empty packet that waits for a session. */

@@ -39,6 +39,8 @@ export class UserspaceDevice implements AsyncDisposable {
   cryptoName = "";
   /** Told what the device learns of its peers, a few times a second at most. */
   onNews: (news: readonly NewsItem[]) => void = () => {};
+  /** Told why the data path has ended by an error. */
+  onFailure: (failure: Error) => void = () => {};
 
   private constructor(tun: LinuxTun) {
     this.#tun = tun;
@@ -49,19 +51,30 @@ export class UserspaceDevice implements AsyncDisposable {
     };
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      this.#fail(new OverlayError("internal", `the data path of ${tun.name} has failed: ${event.message}`));
+      const failure = new OverlayError(
+        "internal",
+        `the data path of ${tun.name} has failed: ${event.message}`,
+      );
+      if (this.#fail(failure)) this.onFailure(failure);
     };
   }
 
-  /** Starts the data path of a TUN device, which is closed with it. Without keys and sockets so far. */
+  /**
+   * Starts the data path of a TUN device, which is closed with it, and also when that fails. Without keys and
+   * sockets so far.
+   *
+   * @throws {OverlayError} If the data path cannot work with the device.
+   */
   static async start(tun: LinuxTun): Promise<UserspaceDevice> {
-    const device = new UserspaceDevice(tun);
+    await using undo = new AsyncDisposableStack();
+    const device = undo.use(new UserspaceDevice(tun));
     device.cryptoName = await device.#ask({
       kind: "open",
       tunFd: tun.fd,
       wakeUpFd: device.#wakeUp.fd,
       posted: device.#posted.buffer as SharedArrayBuffer,
     }) as string;
+    undo.move();
     return device;
   }
 
@@ -125,8 +138,10 @@ export class UserspaceDevice implements AsyncDisposable {
       this.#fwmark = fwmark;
     }
     if (this.#sockets !== undefined && (listenPort === undefined || listenPort === this.#listenPort)) return;
-    const sockets = UdpSockets.bind(listenPort ?? 0, this.#fwmark);
+    using undo = new DisposableStack();
+    const sockets = undo.use(UdpSockets.bind(listenPort ?? 0, this.#fwmark));
     await this.#ask({ kind: "sockets", fds: sockets.fds });
+    undo.move();
     this.#sockets?.[Symbol.dispose]();
     this.#sockets = sockets;
     this.#listenPort = sockets.port;
@@ -150,8 +165,9 @@ export class UserspaceDevice implements AsyncDisposable {
     else waiting?.reject(new OverlayError("internal", reply.message));
   }
 
-  #fail(failure: Error): void {
-    if (this.#failure !== undefined) return;
+  /** @returns False if it had ended before. */
+  #fail(failure: Error): boolean {
+    if (this.#failure !== undefined) return false;
     this.#failure = failure;
     for (const { reject } of this.#waiting.values()) reject(failure);
     this.#waiting.clear();
@@ -159,5 +175,6 @@ export class UserspaceDevice implements AsyncDisposable {
     this.#sockets?.[Symbol.dispose]();
     this.#tun[Symbol.dispose]();
     this.#wakeUp[Symbol.dispose]();
+    return true;
   }
 }

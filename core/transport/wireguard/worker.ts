@@ -30,12 +30,20 @@ class DeviceWorker {
 
   async run(): Promise<void> {
     while (!this.#isClosed) {
-      if (this.#plane !== undefined && !this.#isInterrupted()) {
-        this.#plane.run(() => this.#isInterrupted());
-      }
+      if (this.#plane !== undefined && !this.#isInterrupted()) this.#move(this.#plane);
       await new Promise<void>((resolve) => this.#resume = resolve);
     }
     this.#scope.close();
+  }
+
+  /** What the data path has opened and the keys that libraries hold would outlive this thread. */
+  #move(plane: DataPlane): void {
+    try {
+      plane.run(() => this.#isInterrupted());
+    } catch (error) {
+      plane.close();
+      throw error;
+    }
   }
 
   #isInterrupted(): boolean {
