@@ -276,11 +276,11 @@ export class UdpPort {
     libc().poll(this.#writable.pointer, 1n, timeoutMs);
   }
 
-  /** Receives into the arena. @returns Bytes; 0 when nothing is there. */
+  /** Receives into the arena. @returns Bytes, 0 for an empty datagram; -1 when nothing is there. */
   receive(offset: number, length: number): number {
     this.#in.set(offset, length, SOCKADDR_BYTES, CONTROL_BYTES);
     const count = Number(this.#recvmsg(this.#fd, this.#in.pointer, MSG_DONTWAIT));
-    if (count <= 0) return 0;
+    if (count <= 0) return count;
     this.segmentBytes = count;
     this.#readControl();
     return count;

@@ -32,7 +32,7 @@ async function receive(count: number, bytes: number): Promise<void> {
   let receipts = 0;
   for (const end = performance.now() + 5_000; seen.size < count && performance.now() < end;) {
     const length = port.receive(INBOX, RECEIPT_BYTES);
-    if (length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    if (length < 0) await new Promise((resolve) => setTimeout(resolve, 1));
     else receipts++;
     for (let at = 0; at < length; at += port.segmentBytes) {
       const own = Math.min(port.segmentBytes, length - at);

@@ -54,7 +54,9 @@ export class Receiver {
     let count = 0;
     for (; count < BUDGET && at <= last; count++) {
       const bytes = port.receive(at, RECEIPT_BYTES);
-      if (bytes === 0) break;
+      if (bytes < 0) break;
+      // Anybody may send an empty one, which must not end the batch.
+      if (bytes === 0) continue;
       this.#handle(port, at, bytes, now);
       at += (bytes + 15) & ~15;
     }
