@@ -183,7 +183,8 @@ export class LinuxBackend implements NetworkBackend {
   }
 
   inventory(): Promise<readonly InventoryEntry[]> {
-    const isDead = ({ kind, name }: InventoryEntry): boolean => kind === "tun" && !this.#userspace.isAlive(name);
+    const isDead = ({ kind, name }: InventoryEntry): boolean =>
+      kind === "tun" && !this.#userspace.isAlive(name);
     return run(
       "list the host's links",
       () => takeInventory(this.#host).map((entry) => isDead(entry) ? { ...entry, isDead: true } : entry),

@@ -126,6 +126,39 @@ Deno.test("StagedPackets of a device share 16 MiB; the packet that waits longest
   assertEquals([newcomer.push(new Uint8Array(20 << 20)), newcomer.size], [0, 1], "one always stays");
 });
 
+seededTest("StagingRoom loses exactly what waits longest, however packets come and go", (random) => {
+  const room = new StagingRoom();
+  const peers = Array.from({ length: 5 }, () => new StagedPackets(room));
+  const most = (16 << 20) - 128;
+  let model: { readonly owner: number; readonly mark: number; readonly isHuge: boolean }[] = [];
+  for (let mark = 0; mark < 3_000; mark++) {
+    const owner = random.below(peers.length);
+    const own = (): typeof model => model.filter((entry) => entry.owner === owner);
+    const roll = random.below(100);
+    if (roll < 70) {
+      // A huge one leaves no room for others, and the next one needs its room.
+      const isHuge = roll === 0;
+      const packet = new Uint8Array(isHuge ? most : 4);
+      new DataView(packet.buffer).setUint32(0, mark);
+      peers[owner]!.push(packet);
+      if (isHuge || model[0]?.isHuge) model = [];
+      if (own().length === 128) model.splice(model.indexOf(own()[0]!), 1);
+      model.push({ owner, mark, isHuge });
+    } else if (roll < 90) {
+      peers[owner]!.dropOldest();
+      const [oldest] = own();
+      if (oldest) model.splice(model.indexOf(oldest), 1);
+    } else {
+      const marks = peers[owner]!.takeAll().map((packet) => new DataView(packet.buffer).getUint32(0));
+      assertEquals(marks, own().map((entry) => entry.mark));
+      model = model.filter((entry) => entry.owner !== owner);
+    }
+    for (const [i, { size }] of peers.entries()) {
+      assertEquals(size, model.filter((entry) => entry.owner === i).length, `step ${mark}`);
+    }
+  }
+});
+
 Deno.test("bytes: comparisons", () => {
   assertEquals([isZero(new Uint8Array(3)), isZero(Uint8Array.of(0, 0, 1)), isZero(new Uint8Array(0))], [
     true,

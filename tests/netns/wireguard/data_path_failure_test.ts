@@ -93,7 +93,10 @@ Deno.test({
 });
 
 Deno.test({
-  ...needing(["ip"], "a device whose data path has failed is told in log and inventory, and repaired as such"),
+  ...needing(
+    ["ip"],
+    "a device whose data path has failed is told in log and inventory, and repaired as such",
+  ),
   async fn(): Promise<void> {
     await using _audit = await LeakAudit.begin();
     await using stack = new AsyncDisposableStack();
