@@ -17,7 +17,8 @@ Deno.test({
     const provider = withSubarrays(nobleProvider());
     const environment = { crypto: provider, random: () => {}, wallClockMs: () => 0 };
     const device = new Device(environment);
-    const sink = { takesLarge: true, takesUdpTrains: true, begin() {}, add() {}, write: () => true };
+    const ignore = (): void => {};
+    const sink = { takesLarge: true, takesUdpTrains: true, begin: ignore, add: ignore, write: () => true };
     const coalescer = new Coalescer(arena, sink);
     const receiver = new Receiver({ arena, device, coalescer, cipher: provider.cipherOf(arena) });
     using socket = UdpSocket.bind(4, 0)!;
