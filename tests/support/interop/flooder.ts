@@ -28,8 +28,8 @@ const PER_CALL = 40;
 const PAUSE_MS = 100;
 /** Most time, should answers be lost. */
 const PATIENCE_MS = 5_000;
-/** A device is under load for a second after the last sign of it. */
-const GAP_MS = 800;
+/** Half a burst answered later than this, the whole may take the second for which a device stays under load. */
+const GAP_MS = 250;
 const RECEIPT = PER_CALL * INITIATION_BYTES;
 const RECEIPT_BYTES = 65536;
 
