@@ -4,7 +4,8 @@
  *
  * A rekey takes the two minutes that the protocol says; two pairs spend them while the other scenarios run.
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert } from "@std/assert";
+import { LossCount } from "../../support/interop/loss_count.ts";
 import { InteropPair, type MakeEnd } from "../../support/interop/pair.ts";
 import { LeakAudit } from "../../support/leak_audit.ts";
 import type { PeerState } from "../../support/interop/wireguard_end.ts";
@@ -68,11 +69,12 @@ async function loseNothingAtRekey(pair: InteropPair, initiator: "ours" | "theirs
   await pair.relate({ knower: initiator });
   await pair.reach(from);
   await using ping = await RunningPing.start(from.host, to.addresses[0]);
+  const losses = await LossCount.begin(ping);
   const { latestHandshake } = await to.peer();
   const renewed = (peer: PeerState): boolean => peer.latestHandshake > latestHandshake + 60;
   const after = await to.peerIs("a renewed session", renewed, { timeoutMs: REKEY_TIMEOUT_MS });
   const age = after.latestHandshake - latestHandshake;
   assert(age < RENEWED_BY_SECONDS, `the session was renewed after ${age} s`);
   await ping.answeredMore(ANSWERS_AFTER_REKEY, { timeoutMs: 30_000 });
-  assertEquals(ping.loss.lost, 0, `of ${ping.loss.sent}`);
+  await losses.assertNone();
 }

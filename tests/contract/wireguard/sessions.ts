@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { RESPONSE_BYTES } from "../../../core/wireguard/constants.ts";
 import { endpointOf, peerSettings } from "../../support/interop/pair.ts";
+import { LossCount } from "../../support/interop/loss_count.ts";
 import { newKeys, type WireGuardEnd } from "../../support/interop/wireguard_end.ts";
 import { RunningPing } from "../../support/running_ping.ts";
 import { waitFor } from "../../support/wait_for.ts";
@@ -83,8 +84,9 @@ const simultaneous: Scenario = {
     for (const end of [ours, theirs]) {
       await pair.reach(end);
       await using ping = await RunningPing.start(end.host, pair.other(end).addresses[1]);
-      await ping.answeredMore(25);
-      assertEquals(ping.loss.lost, 0, `of those of ${pair.sideOf(end)}`);
+      const losses = await LossCount.begin(ping);
+      await ping.answeredMore(25, { timeoutMs: 60_000 });
+      await losses.assertNone();
     }
   },
 };

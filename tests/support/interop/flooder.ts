@@ -26,8 +26,10 @@ import { newKeys, PORT } from "./wireguard_end.ts";
 const PER_CALL = 40;
 /** Least time between two bursts. */
 const PAUSE_MS = 100;
-/** Most time: under load is for a second. */
-const PATIENCE_MS = 800;
+/** Most time, should answers be lost. */
+const PATIENCE_MS = 5_000;
+/** Half a burst answered later than this, the whole may take the second for which a device stays under load. */
+const GAP_MS = 250;
 const RECEIPT = PER_CALL * INITIATION_BYTES;
 const RECEIPT_BYTES = 65536;
 
@@ -52,6 +54,8 @@ export class Flooder implements AsyncDisposable {
   #isEnded = false;
   /** Cookie replies so far. */
   cookies = 0;
+  /** Whether the device answered so fast that it never had a reason to think that the flood was over. */
+  isGapless = true;
 
   /** Starts flooding from a host. */
   constructor(from: NamedNetns, options: FloodOptions) {
@@ -84,6 +88,7 @@ export class Flooder implements AsyncDisposable {
         await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
         this.#receive();
       } while (!this.#isEnded && this.cookies < goal && performance.now() - sentAt < PATIENCE_MS);
+      if (performance.now() - sentAt > GAP_MS) this.isGapless = false;
     }
   }
 
