@@ -7,6 +7,9 @@
 
 import { DataPlane } from "./data_plane.ts";
 import type { WorkerNews, WorkerReply, WorkerRequest } from "./messages.ts";
+import type { NewsItem } from "./news.ts";
+import type { PacketPlane, PlaneStart } from "./packet_plane.ts";
+import { WindowsDataPlane } from "./windows_data_plane.ts";
 
 /** The part of a worker's global scope that is used. */
 interface WorkerScope {
@@ -17,7 +20,7 @@ interface WorkerScope {
 
 class DeviceWorker {
   readonly #scope: WorkerScope;
-  #plane: DataPlane | undefined;
+  #plane: PacketPlane | undefined;
   #posted: Int32Array | undefined;
   #handled = 0;
   #isClosed = false;
@@ -59,8 +62,7 @@ class DeviceWorker {
   #handle(request: WorkerRequest): unknown {
     if (request.kind === "open") {
       this.#posted = new Int32Array(request.posted);
-      const fds = { tun: request.tunFd, wakeUp: request.wakeUpFd };
-      this.#plane = new DataPlane(fds, (news) => this.#scope.postMessage({ news }));
+      this.#plane = openPlane(request.start, (news) => this.#scope.postMessage({ news }));
       return this.#plane.cryptoName;
     }
     const plane = this.#plane!;
@@ -80,6 +82,12 @@ class DeviceWorker {
         return plane.close();
     }
   }
+}
+
+/** A worker has one of these, so the calls into it are of one kind. */
+function openPlane(start: PlaneStart, onNews: (news: readonly NewsItem[]) => void): PacketPlane {
+  if (start.system === "windows") return new WindowsDataPlane(start, onNews);
+  return new DataPlane({ tun: start.tunFd, wakeUp: start.wakeUpFd }, onNews);
 }
 
 // Nobody posts to the main isolate, which may load this module as any other.
