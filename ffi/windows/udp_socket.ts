@@ -8,13 +8,7 @@
  */
 
 import { PinnedBuffer } from "../memory.ts";
-import {
-  AF_INET,
-  AF_INET6,
-  SOCKADDR_IN_BYTES,
-  SOCKADDR_INET_BYTES,
-  writeSockaddr,
-} from "./sockaddr.ts";
+import { AF_INET, AF_INET6, SOCKADDR_IN_BYTES, SOCKADDR_INET_BYTES, writeSockaddr } from "./sockaddr.ts";
 import { Win32Error } from "./win32_error.ts";
 import { type Ws2, ws2, WSA } from "./ws2_32.ts";
 
