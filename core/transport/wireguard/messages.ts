@@ -31,3 +31,8 @@ export type WorkerReply =
 export interface WorkerNews {
   readonly news: readonly NewsItem[];
 }
+
+/** The last thing a worker says whose data path has ended by an error. */
+export interface WorkerFailure {
+  readonly failure: string;
+}

@@ -7,7 +7,7 @@ import type { WireGuardDevice } from "../../../ffi/netlink/wireguard.ts";
 import { OverlayError } from "../../errors.ts";
 import type { DeviceReport } from "./control_plane.ts";
 import type { DeviceRequest } from "./device_config.ts";
-import type { WorkerNews, WorkerReply, WorkerRequest } from "./messages.ts";
+import type { WorkerFailure, WorkerNews, WorkerReply, WorkerRequest } from "./messages.ts";
 import type { NewsItem } from "./news.ts";
 import type { DeviceSockets, Tunnel } from "./packet_plane.ts";
 
@@ -43,17 +43,14 @@ export class UserspaceDevice implements AsyncDisposable {
   private constructor(tunnel: Tunnel) {
     this.#tunnel = tunnel;
     this.#worker = new Worker(new URL("./worker.ts", import.meta.url).href, { type: "module" });
-    this.#worker.onmessage = ({ data }: MessageEvent<WorkerReply | WorkerNews>) => {
+    this.#worker.onmessage = ({ data }: MessageEvent<WorkerReply | WorkerNews | WorkerFailure>) => {
       if ("news" in data) this.onNews(data.news);
+      else if ("failure" in data) this.#onFailure(data.failure);
       else this.#settle(data);
     };
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      const error = new OverlayError(
-        "internal",
-        `the data path of ${tunnel.name} has failed: ${event.message}`,
-      );
-      if (this.#fail(error)) this.onFailure(error);
+      this.#onFailure(event.message);
     };
   }
 
@@ -154,6 +151,11 @@ export class UserspaceDevice implements AsyncDisposable {
     this.#waiting.delete(reply.id);
     if (reply.ok) waiting?.resolve(reply.value);
     else waiting?.reject(new OverlayError("internal", reply.message));
+  }
+
+  #onFailure(why: string): void {
+    const error = new OverlayError("internal", `the data path of ${this.#tunnel.name} has failed: ${why}`);
+    if (this.#fail(error)) this.onFailure(error);
   }
 
   /** @returns False if it has before. */

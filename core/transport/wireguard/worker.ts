@@ -6,7 +6,7 @@
  */
 
 import { DataPlane } from "./data_plane.ts";
-import type { WorkerNews, WorkerReply, WorkerRequest } from "./messages.ts";
+import type { WorkerFailure, WorkerNews, WorkerReply, WorkerRequest } from "./messages.ts";
 import type { NewsItem } from "./news.ts";
 import type { PacketPlane, PlaneStart } from "./packet_plane.ts";
 import { WindowsDataPlane } from "./windows_data_plane.ts";
@@ -14,7 +14,7 @@ import { WindowsDataPlane } from "./windows_data_plane.ts";
 /** The part of a worker's global scope that is used. */
 interface WorkerScope {
   onmessage: ((event: MessageEvent<WorkerRequest>) => void) | null;
-  postMessage(message: WorkerReply | WorkerNews): void;
+  postMessage(message: WorkerReply | WorkerNews | WorkerFailure): void;
   close(): void;
 }
 
@@ -32,13 +32,21 @@ class DeviceWorker {
   }
 
   async run(): Promise<void> {
+    try {
+      await this.#run();
+    } catch (error) {
+      this.#scope.postMessage({ failure: textOf(error) });
+    }
+    this.#scope.close();
+  }
+
+  async #run(): Promise<void> {
     while (!this.#isClosed) {
       if (this.#plane !== undefined && !this.#isInterrupted()) {
         this.#plane.run(() => this.#isInterrupted());
       }
       await new Promise<void>((resolve) => this.#resume = resolve);
     }
-    this.#scope.close();
   }
 
   #isInterrupted(): boolean {
@@ -55,7 +63,7 @@ class DeviceWorker {
     try {
       return { id: request.id, ok: true, value: this.#handle(request) };
     } catch (error) {
-      return { id: request.id, ok: false, message: error instanceof Error ? error.message : String(error) };
+      return { id: request.id, ok: false, message: textOf(error) };
     }
   }
 
@@ -82,6 +90,10 @@ class DeviceWorker {
         return plane.close();
     }
   }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** A worker has one of these, so the calls into it are of one kind. */
