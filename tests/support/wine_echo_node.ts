@@ -20,10 +20,13 @@ export const ECHO_IP = "10.200.1.1";
 export async function runEchoNode(args: readonly string[]): Promise<EchoSummary> {
   const program = "Z:\\repo\\tests\\windows\\support\\echo_node.ts";
   const argv = [DENO_EXE, "run", "-A", "--no-check", "--cached-only", program, ...args];
-  const result = await runInWine(argv, { shareNetwork: true, timeoutMs: 100_000 });
+  const result = await runInWine(argv, { shareNetwork: true, timeoutMs: 180_000 });
   const line = result.output.split(/\r?\n/).find((one) => one.startsWith("{"));
   if (result.code !== 0 || line === undefined) throw new Error(`exit code ${result.code}: ${result.output}`);
   return JSON.parse(line);
 }
 
-if (import.meta.main) console.log(JSON.stringify(await runEchoNode(Deno.args)));
+if (import.meta.main) {
+  const summary = await runEchoNode(Deno.args);
+  Deno.stdout.writeSync(new TextEncoder().encode(`${JSON.stringify(summary)}\n`));
+}

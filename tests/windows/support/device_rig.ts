@@ -61,9 +61,8 @@ export function specOf(own: Node, peers: readonly Node[], more: Partial<DeviceSp
 /** An IPv4 packet from one node to another with a number in it. */
 export function packetTo(from: string, to: string, mark: number, size = 84): Uint8Array<ArrayBuffer> {
   const packet = new Uint8Array(size).fill(mark);
-  const view = new DataView(packet.buffer);
-  packet.set([0x45, 0]);
-  view.setUint16(2, size);
+  // No fragment, UDP: what somebody may be told of.
+  packet.set([0x45, 0, size >>> 8, size & 0xff, 0, 0, 0, 0, 64, 17, 0, 0]);
   packet.set(from.split(".").map(Number), 12);
   packet.set(to.split(".").map(Number), 16);
   return packet;
