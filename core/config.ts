@@ -27,6 +27,7 @@ export interface DaemonEnvironment extends HostFacts {
     readonly RUST_LOG?: string | undefined;
     readonly NO_COLOR?: string | undefined;
     readonly ZLAYER_HCN_UPLINK_ADAPTER?: string | undefined;
+    readonly SystemRoot?: string | undefined;
   };
   /** Whether standard output is a terminal. */
   readonly terminal: boolean;
@@ -50,6 +51,8 @@ export interface DaemonConfig {
   readonly wireguard: WireGuardChoice;
   /** Directory of WireGuard control sockets. */
   readonly uapiDir: string;
+  /** Directory of Windows; means nothing elsewhere. */
+  readonly systemRoot: string;
   /** Adapter that the base HCN network is bridged to; absent: an internal network. */
   readonly hcnUplinkAdapter?: string;
 }
@@ -69,6 +72,7 @@ export function resolveConfig(flags: DaemonFlags, environment: DaemonEnvironment
     service: environment.os === "windows" && (flags.service ?? false),
     wireguard: flags.wireguard ?? "auto",
     uapiDir: uapiDir(dataDir, environment),
+    systemRoot: env.SystemRoot || "C:\\Windows",
     ...(adapter ? { hcnUplinkAdapter: adapter } : {}),
   };
 }

@@ -1,5 +1,6 @@
 /**
- * What every `NetworkBackend` does: one suite for the fake, Linux and Windows.
+ * What every `NetworkBackend` does: one suite for the fake, Linux and Windows, in parts, since not every system joins
+ * its containers by links.
  *
  * The backend acts, an observer that knows nothing of it looks. Links are named `zt…` and each test removes its
  * own; a rig may be made anew for each.
@@ -118,20 +119,36 @@ const DEVICE: DeviceSpec = {
 
 type Body = (rig: ContractRig) => Promise<void>;
 
-/** Registers the suite. @param name Of the backend, for the names of the tests. */
-export function backendContract(name: string, open: () => Promise<ContractRig>): void {
+const PARTS = {
+  networks: networkTests,
+  processes: processTests,
+  attachments: attachTests,
+  removals: removalTests,
+  observation: observationTests,
+  devices: deviceTests,
+} as const;
+
+/** One part of the suite. */
+export type ContractPart = keyof typeof PARTS;
+
+/**
+ * Registers the suite.
+ *
+ * @param name Of the backend, for the names of the tests.
+ * @param options `parts`: those that the backend's system has; all unless given.
+ */
+export function backendContract(
+  name: string,
+  open: () => Promise<ContractRig>,
+  { parts = Object.keys(PARTS) as ContractPart[] }: { readonly parts?: readonly ContractPart[] } = {},
+): void {
   const test = (title: string, body: Body): void => {
     Deno.test(`${name}: ${title}`, async () => {
       await using rig = await open();
       await body(rig);
     });
   };
-  networkTests(test);
-  processTests(test);
-  attachTests(test);
-  removalTests(test);
-  observationTests(test);
-  deviceTests(test);
+  for (const part of parts) PARTS[part](test);
 }
 
 type Register = (title: string, body: Body) => void;
