@@ -16,7 +16,7 @@ import { findStaleControlSockets } from "../transport/stale_socket.ts";
 import type { OperatorContext } from "./client.ts";
 import { readDeployment, readHostSettings } from "./host_settings.ts";
 import { type PurgeDeps, runPurge } from "./purge.ts";
-import { clearDataDir, findOwnFiles, removeOwnFile } from "./purge_files.ts";
+import { findOwnFiles, removeEmptyDirs, removeLockFile, removeOwnFile } from "./purge_files.ts";
 import type { PurgeFindings } from "./purge_plan.ts";
 
 /** Pause between attempts to claim the directory of a daemon that is stopping. */
@@ -48,7 +48,8 @@ export async function purgeHost(
       isOurs: (tag) => isTagOf(installation, tag),
       findings: () => findings(dataDir, host),
       removeFile: removeOwnFile,
-      clearDataDir: () => clearDataDir(dataDir, config.uapiDir),
+      removeLockFile: () => removeLockFile(dataDir),
+      removeEmptyDirs: () => removeEmptyDirs(dataDir, config.uapiDir),
       lock: () => lockDataDir(dataDir, { create: false }),
       stopDaemon: () => stopDaemon(context),
       pause: () => new Promise((resolve) => setTimeout(resolve, PAUSE_MS)),
