@@ -33,6 +33,14 @@ export interface DaemonEnvironment extends HostFacts {
   readonly terminal: boolean;
 }
 
+/** Directories of Windows. */
+export interface WindowsPlaces {
+  /** `%SystemRoot%` */
+  readonly systemRoot: string;
+  /** `%ProgramData%` */
+  readonly programData: string;
+}
+
 /** The resolved configuration. */
 export interface DaemonConfig {
   /** As given: the caller hashes the same text. */
@@ -51,8 +59,8 @@ export interface DaemonConfig {
   readonly wireguard: WireGuardChoice;
   /** Directory of WireGuard control sockets. */
   readonly uapiDir: string;
-  /** Directory of Windows; means nothing elsewhere. */
-  readonly systemRoot: string;
+  /** Directories of Windows; they mean nothing elsewhere. */
+  readonly windows: WindowsPlaces;
   /** Adapter that the base HCN network is bridged to; absent: an internal network. */
   readonly hcnUplinkAdapter?: string;
 }
@@ -72,7 +80,10 @@ export function resolveConfig(flags: DaemonFlags, environment: DaemonEnvironment
     service: environment.os === "windows" && (flags.service ?? false),
     wireguard: flags.wireguard ?? "auto",
     uapiDir: uapiDir(dataDir, environment),
-    systemRoot: env.SystemRoot || "C:\\Windows",
+    windows: {
+      systemRoot: env.SystemRoot || "C:\\Windows",
+      programData: env.PROGRAMDATA || "C:\\ProgramData",
+    },
     ...(adapter ? { hcnUplinkAdapter: adapter } : {}),
   };
 }

@@ -28,14 +28,14 @@ export async function openEngine(
   log: (part: string) => Log,
   { openBackend = selectBackend }: { readonly openBackend?: OpenBackend } = {},
 ): Promise<EngineHandle> {
-  const { dataDir, wireguard, uapiDir, systemRoot, hcnUplinkAdapter } = config;
+  const { dataDir, wireguard, uapiDir, windows, hcnUplinkAdapter } = config;
   await Deno.mkdir(dataDir, { recursive: true, mode: 0o700 });
   const marker = new MarkerFile(join(dataDir, MARKER_FILE), { log: log("marker") });
   const backend = await openBackend(log("backend"), {
     marker,
     wireguard,
     uapiDir,
-    systemRoot,
+    windows,
     ...(hcnUplinkAdapter === undefined ? {} : { hcnUplinkAdapter }),
   });
   try {

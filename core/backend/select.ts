@@ -2,11 +2,10 @@
 
 import { systemClock } from "../clock.ts";
 import { UnsupportedError } from "../errors.ts";
-import type { WireGuardChoice } from "../config.ts";
+import type { WindowsPlaces, WireGuardChoice } from "../config.ts";
 import type { Log } from "../log.ts";
 import type { MarkerFile } from "../marker_file.ts";
 import type { NetworkBackend } from "./backend.ts";
-import type { NodeDevices } from "./windows/node_devices.ts";
 
 /** What a backend has to know of the configuration. */
 export interface BackendOptions {
@@ -16,8 +15,7 @@ export interface BackendOptions {
   readonly wireguard?: WireGuardChoice;
   /** Directory of WireGuard control sockets. */
   readonly uapiDir?: string;
-  /** `%SystemRoot%` of Windows. */
-  readonly systemRoot: string;
+  readonly windows: WindowsPlaces;
   /** Adapter that the base HCN network is bridged to; absent: an internal network. */
   readonly hcnUplinkAdapter?: string;
 }
@@ -46,12 +44,17 @@ export async function selectBackend(log: Log, options: BackendOptions): Promise<
 }
 
 async function openWindows(log: Log, options: BackendOptions): Promise<NetworkBackend> {
-  const { marker, systemRoot, hcnUplinkAdapter } = options;
+  const { marker, windows: { systemRoot, programData }, hcnUplinkAdapter } = options;
   const { systemPaths } = await import("../../ffi/computenetwork.ts");
   const { WindowsBackend } = await import("./windows.ts");
   const { HcnContainers, workerChannels } = await import("./windows/containers.ts");
-  const { NoDevices } = await import("./windows/node_devices.ts");
-  const devices: NodeDevices = new NoDevices();
+  const { WintunNode } = await import("./windows/wintun_node.ts");
+  const { wintunPlaces } = await import("./windows/wintun_places.ts");
+  const libraries = {
+    wintun: wintunPlaces(programData, Deno.execPath()),
+    ipHelper: `${systemRoot}\\System32\\iphlpapi.dll`,
+  };
+  const devices = new WintunNode({ libraries, marker, log });
   const containers = new HcnContainers({
     openChannel: workerChannels(systemPaths(systemRoot)),
     marker,

@@ -39,7 +39,7 @@ export async function purgeHost(
   const { context, config, openBackend = selectBackend } = host;
   const dataDir = await Deno.realPath(config.dataDir).catch(() => resolve(config.dataDir));
   const marker = new MarkerFile(join(dataDir, MARKER_FILE), { log: SILENT_LOG });
-  const backend = await openBackend(SILENT_LOG, { marker, systemRoot: config.systemRoot });
+  const backend = await openBackend(SILENT_LOG, { marker, windows: config.windows });
   try {
     const installation = installationId(dataDir);
     const deps: PurgeDeps = {

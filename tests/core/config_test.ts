@@ -19,7 +19,7 @@ Deno.test("resolveConfig() without flags and environment gives the platform's de
     service: false,
     wireguard: "auto",
     uapiDir: "/var/run/wireguard",
-    systemRoot: "C:\\Windows",
+    windows: { systemRoot: "C:\\Windows", programData: "C:\\ProgramData" },
   });
 });
 

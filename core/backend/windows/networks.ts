@@ -19,7 +19,7 @@ import { quote } from "../../quote.ts";
 import { checkHcnSubnet, gatewayOf, networkDocument } from "./documents.ts";
 import { type Hns, isHcn } from "./hns.ts";
 import { markerOwner, networkName } from "./names.ts";
-import type { NodeDevices } from "./node_devices.ts";
+import type { AddressSharing } from "./node_devices.ts";
 import { type NetworkReading, readEndpoint, readNetwork } from "./readings.ts";
 import type { ContainerNetworkSpec } from "../containers.ts";
 
@@ -42,7 +42,7 @@ export interface NetworksOptions {
   /** Friendly name of the adapter that the base network is bridged to; blank or absent: an internal network. */
   readonly uplinkAdapter?: string | undefined;
   /** The node's devices: the host's adapter on a network takes over the address that is its gateway. */
-  readonly devices: Pick<NodeDevices, "yieldAddress" | "admitAdapter">;
+  readonly devices: AddressSharing | undefined;
 }
 
 /** What a network has to be. */
@@ -256,7 +256,7 @@ export class HcnNetworks {
   /** A network without a way to the tunnel is still one: its containers reach each other. */
   async #admit({ name, subnet }: Wish): Promise<void> {
     const { devices, log } = this.#options;
-    await devices.admitAdapter?.(gatewayOf(subnet)).catch((error) =>
+    await devices?.admitAdapter(gatewayOf(subnet)).catch((error) =>
       log.warn("packets may not pass between the network and the tunnel", {
         network: name,
         err: describeError(error),
@@ -266,7 +266,7 @@ export class HcnNetworks {
 
   async #create(wish: Wish): Promise<KnownNetwork> {
     const { hns, clock, log, newId, devices } = this.#options;
-    await devices.yieldAddress?.(gatewayOf(wish.subnet));
+    await devices?.yieldAddress(gatewayOf(wish.subnet));
     const id = newId();
     const mode = wish.uplinkAdapter === undefined ? "internal" : "transparent";
     const what = `cannot create HCN ${mode} network ${wish.name}`;

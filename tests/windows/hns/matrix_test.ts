@@ -46,7 +46,7 @@ async function interrupt(
   return await node.drive(work);
 }
 
-async function verify(node: HcnNode, operation: HcnOperation, where: string): Promise<void> {
+async function verify(node: HcnNode, where: string): Promise<void> {
   await waitFor("HCN is called again", () => node.backend.containers.trouble === undefined);
   await node.recover();
   // What a late call brought is given back by calls that nobody waits for.
@@ -69,10 +69,10 @@ for (const operation of Object.values(HCN_OPERATIONS)) {
       });
       await node.engine.status(true);
       node.fake.request("release");
-      await verify(node, operation, where);
+      await verify(node, where);
       if (isAnswered) operation.promised(node);
       await node.drive(operation.run(node));
-      await verify(node, operation, `${where}, then again`);
+      await verify(node, `${where}, then again`);
       operation.promised(node);
     }
   });
@@ -90,9 +90,9 @@ for (const operation of Object.values(HCN_OPERATIONS)) {
           },
         });
         const where = `${operation.name}: restart ${when} ${name} (${at})`;
-        await verify(node, operation, where);
+        await verify(node, where);
         await node.drive(operation.run(node));
-        await verify(node, operation, `${where}, then again`);
+        await verify(node, `${where}, then again`);
       }
     }
   });

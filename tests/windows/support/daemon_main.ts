@@ -26,7 +26,6 @@ const openBackend: OpenBackend = (log, { marker }) => {
     marker,
     clock: systemClock(),
     log,
-    devices: devices as object,
   });
   return Promise.resolve(new WindowsBackend({ containers, devices }));
 };

@@ -3,7 +3,7 @@
  * those of the fake host. The clock stands still unless {@linkcode HcnNode.drive} moves it.
  */
 import { WindowsBackend } from "../../../core/backend/windows.ts";
-import { FakeBackend } from "../../../core/backend/fake.ts";
+import type { FakeBackend } from "../../../core/backend/fake.ts";
 import { HcnContainers, workerChannels } from "../../../core/backend/windows/containers.ts";
 import type { OverlayEngine } from "../../../core/engine.ts";
 import { MarkerFile } from "../../../core/marker_file.ts";
