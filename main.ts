@@ -5,6 +5,7 @@
  * them with the IPC server and client. Modules that only one of the two needs are loaded when it runs.
  */
 import { fromFileUrl } from "@std/path";
+import type { OpenBackend } from "./core/backend/select.ts";
 import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from "./core/cli/exit_codes.ts";
 import { writeFatal, writeText } from "./core/cli/output.ts";
 import { systemClock } from "./core/clock.ts";
@@ -33,8 +34,12 @@ const FLUSH_MS = 50;
 /** Builds the engine of a daemon; tests give a scripted one. */
 export type OpenEngine = (config: DaemonConfig, log: (part: string) => Log) => Promise<EngineHandle>;
 
-/** Runs a command line to its exit code. */
-export async function main(args: readonly string[], openEngine: OpenEngine): Promise<number> {
+/** Runs a command line to its exit code. @param options `openBackend`: what `purge` works on; this host's unless given. */
+export async function main(
+  args: readonly string[],
+  openEngine: OpenEngine,
+  options: { readonly openBackend?: OpenBackend } = {},
+): Promise<number> {
   const command = parseCommandLine(args, VERSION);
   switch (command.kind) {
     case "print":
@@ -46,7 +51,7 @@ export async function main(args: readonly string[], openEngine: OpenEngine): Pro
     case "serve":
       return await startServing(command, openEngine);
     default:
-      return await operate(command);
+      return await operate(command, options);
   }
 }
 
@@ -164,7 +169,10 @@ async function listen({ config, environment, service, onShutdown, log }: ListenP
 }
 
 /** Runs an operator's command. */
-async function operate(command: OperatorCommand): Promise<number> {
+async function operate(
+  command: OperatorCommand,
+  options: { readonly openBackend?: OpenBackend },
+): Promise<number> {
   const { dataDir, socket } = command;
   const environment = readEnvironment();
   const config = resolveConfig({ dataDir, socket }, environment);
@@ -194,7 +202,7 @@ async function operate(command: OperatorCommand): Promise<number> {
   }
   if (command.kind === "purge") {
     const { purgeHost } = await import("./core/operator/purge_host.ts");
-    return await purgeHost(command, { config, environment, context });
+    return await purgeHost(command, { config, environment, context, ...options });
   }
   const { runClientCommand } = await import("./core/operator/run.ts");
   return await runClientCommand(command, context);

@@ -27,9 +27,18 @@ export interface DaemonEnvironment extends HostFacts {
     readonly RUST_LOG?: string | undefined;
     readonly NO_COLOR?: string | undefined;
     readonly ZLAYER_HCN_UPLINK_ADAPTER?: string | undefined;
+    readonly SystemRoot?: string | undefined;
   };
   /** Whether standard output is a terminal. */
   readonly terminal: boolean;
+}
+
+/** Directories of Windows. */
+export interface WindowsPlaces {
+  /** `%SystemRoot%` */
+  readonly systemRoot: string;
+  /** `%ProgramData%` */
+  readonly programData: string;
 }
 
 /** The resolved configuration. */
@@ -50,6 +59,8 @@ export interface DaemonConfig {
   readonly wireguard: WireGuardChoice;
   /** Directory of WireGuard control sockets. */
   readonly uapiDir: string;
+  /** Directories of Windows; they mean nothing elsewhere. */
+  readonly windows: WindowsPlaces;
   /** Adapter that the base HCN network is bridged to; absent: an internal network. */
   readonly hcnUplinkAdapter?: string;
 }
@@ -69,6 +80,10 @@ export function resolveConfig(flags: DaemonFlags, environment: DaemonEnvironment
     service: environment.os === "windows" && (flags.service ?? false),
     wireguard: flags.wireguard ?? "auto",
     uapiDir: uapiDir(dataDir, environment),
+    windows: {
+      systemRoot: env.SystemRoot || "C:\\Windows",
+      programData: env.PROGRAMDATA || "C:\\ProgramData",
+    },
     ...(adapter ? { hcnUplinkAdapter: adapter } : {}),
   };
 }

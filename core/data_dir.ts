@@ -6,6 +6,7 @@
  */
 import { dirname, join } from "@std/path";
 import { PermissionError, PreconditionError } from "./errors.ts";
+import { makePrivateDirectory } from "./transport/private_path.ts";
 
 /** Name of the lock file in the data directory. */
 export const LOCK_FILE = "overlayd.lock";
@@ -87,9 +88,8 @@ export async function claimDataDir(path: string): Promise<DataDirLock> {
 async function makeDataDir(path: string): Promise<void> {
   try {
     await Deno.mkdir(dirname(path), { recursive: true });
-    await Deno.mkdir(path, { mode: 0o700 });
+    makePrivateDirectory(path);
   } catch (error) {
-    if (error instanceof Deno.errors.AlreadyExists) return;
     throw unusable(`cannot create data directory ${path}`, error);
   }
 }

@@ -13,6 +13,7 @@ export function readEnvironment(): DaemonEnvironment {
       ZLAYER_DATA_DIR: Deno.env.get("ZLAYER_DATA_DIR"),
       RUST_LOG: Deno.env.get("RUST_LOG"),
       NO_COLOR: Deno.env.get("NO_COLOR"),
+      SystemRoot: Deno.env.get("SystemRoot"),
       ZLAYER_HCN_UPLINK_ADAPTER: Deno.env.get("ZLAYER_HCN_UPLINK_ADAPTER"),
     },
     terminal: isTerminal(Deno.stdout),

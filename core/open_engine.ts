@@ -3,7 +3,7 @@
 import { join } from "@std/path";
 import type { DaemonConfig } from "./config.ts";
 import type { EngineHandle } from "./daemon.ts";
-import { selectBackend } from "./backend/select.ts";
+import { type OpenBackend, selectBackend } from "./backend/select.ts";
 import { systemClock } from "./clock.ts";
 import { OverlayEngine } from "./engine.ts";
 import type { Log } from "./log.ts";
@@ -18,13 +18,25 @@ export const STATE_FILE = "overlayd.db";
 /** Name of the marker file in the data directory. */
 export const MARKER_FILE = "agent_network.json";
 
-/** Opens backend, database and marker and starts the engine on them; what was opened is closed on failure. */
-export async function openEngine(config: DaemonConfig, log: (part: string) => Log): Promise<EngineHandle> {
-  const { dataDir } = config;
+/**
+ * Opens backend, database and marker and starts the engine on them; what was opened is closed on failure.
+ *
+ * @param options `openBackend`: this host's unless given.
+ */
+export async function openEngine(
+  config: DaemonConfig,
+  log: (part: string) => Log,
+  { openBackend = selectBackend }: { readonly openBackend?: OpenBackend } = {},
+): Promise<EngineHandle> {
+  const { dataDir, wireguard, uapiDir, windows, hcnUplinkAdapter } = config;
   await Deno.mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const backend = await selectBackend(log("backend"), {
-    wireguard: config.wireguard,
-    uapiDir: config.uapiDir,
+  const marker = new MarkerFile(join(dataDir, MARKER_FILE), { log: log("marker") });
+  const backend = await openBackend(log("backend"), {
+    marker,
+    wireguard,
+    uapiDir,
+    windows,
+    ...(hcnUplinkAdapter === undefined ? {} : { hcnUplinkAdapter }),
   });
   try {
     const store = openStateStore(join(dataDir, STATE_FILE));
@@ -32,7 +44,7 @@ export async function openEngine(config: DaemonConfig, log: (part: string) => Lo
       const engine = await OverlayEngine.start({
         backend,
         store,
-        marker: new MarkerFile(join(dataDir, MARKER_FILE), { log: log("marker") }),
+        marker,
         clock: systemClock(),
         log: log("engine"),
         dataDir,

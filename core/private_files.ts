@@ -2,6 +2,8 @@
  * Writing files that hold secrets and must survive a crash: mode 0600, on disk before the call returns.
  */
 
+import { makePrivateFile } from "./transport/private_path.ts";
+
 /** The few file operations that durable private files need; a fake can stop between any two. */
 export interface PrivateFileSystem {
   /** @returns `undefined` if there is no such file. */
@@ -41,6 +43,7 @@ export const HOST_FILES: PrivateFileSystem = {
     // The mode counts for new files only, so a left-over of a crash goes first.
     await Deno.remove(path).catch(ignoreNotFound);
     using file = await Deno.open(path, { createNew: true, write: true, mode: 0o600 });
+    makePrivateFile(path);
     const bytes = new TextEncoder().encode(text);
     for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
     await file.sync();

@@ -28,8 +28,10 @@ export interface PurgeDeps {
   readonly findings: () => Promise<Omit<PurgeFindings, "inventory">>;
   /** Removes one file; one that is gone is no error. */
   readonly removeFile: (path: string) => Promise<void>;
-  /** Removes what claiming the directory made, and directories of ours that are empty. */
-  readonly clearDataDir: () => Promise<void>;
+  /** Removes what claiming the directory made. */
+  readonly removeLockFile: () => Promise<void>;
+  /** Removes directories of ours that are empty; called when nothing in them is open any more. */
+  readonly removeEmptyDirs: () => Promise<void>;
   /**
    * Claims the data directory.
    * @throws {DataDirBusyError} If a daemon runs on it.
@@ -57,7 +59,15 @@ export async function runPurge(
   deps: PurgeDeps,
 ): Promise<number> {
   if (options.dryRun) return await dryRun(deps);
-  using _lock = await claim(options.stopDaemon, deps);
+  const code = await purgeLocked(options.stopDaemon, deps);
+  // On Windows a file that is open keeps its directory, even when it has been removed.
+  if (code === EXIT_OK) await deps.removeEmptyDirs();
+  return code;
+}
+
+/** Does the work while nobody else can claim the directory. */
+async function purgeLocked(stopDaemon: boolean, deps: PurgeDeps): Promise<number> {
+  using _lock = await claim(stopDaemon, deps);
   const plan = await makePlan(deps);
   if (isEmptyPlan(plan)) await deps.out("nothing to remove");
   for (const line of describePlan(plan, "remove")) await deps.out(cell(line));
@@ -118,7 +128,7 @@ async function execute(plan: PurgePlan, deps: PurgeDeps): Promise<string[]> {
   }
   if (failures.length > 0) return failures;
   for (const path of plan.files) await attempt(`cannot remove ${path}`, () => deps.removeFile(path));
-  if (failures.length === 0) await attempt("cannot clear the data directory", deps.clearDataDir);
+  if (failures.length === 0) await attempt("cannot remove the lock file", deps.removeLockFile);
   return failures;
 }
 

@@ -37,13 +37,17 @@ export async function removeOwnFile(path: string): Promise<void> {
   }
 }
 
+/** Removes the lock file, which claiming the directory makes anew each time. */
+export function removeLockFile(dataDir: string): Promise<void> {
+  return removeOwnFile(join(dataDir, LOCK_FILE));
+}
+
 /**
- * Removes the lock file, which claiming the directory makes anew each time, and directories left empty.
+ * Removes directories that are empty.
  *
  * @param uapiDir Directory of control sockets.
  */
-export async function clearDataDir(dataDir: string, uapiDir: string): Promise<void> {
-  await removeOwnFile(join(dataDir, LOCK_FILE));
+export async function removeEmptyDirs(dataDir: string, uapiDir: string): Promise<void> {
   // Fails on a directory that is not empty, as it should.
   for (const path of [uapiDir, join(dataDir, "run"), dataDir]) await Deno.remove(path).catch(() => {});
 }

@@ -1,7 +1,7 @@
 /** `purge` on this host: its backend, the files of the data directory, the running daemon if there is one. */
 import { join, resolve } from "@std/path";
 import type { ContainerNetworks } from "../backend/containers.ts";
-import { selectBackend } from "../backend/select.ts";
+import { type OpenBackend, selectBackend } from "../backend/select.ts";
 import { EXIT_FAILURE } from "../cli/exit_codes.ts";
 import type { OperatorCommand } from "../cli/parse.ts";
 import type { DaemonConfig, DaemonEnvironment } from "../config.ts";
@@ -10,12 +10,13 @@ import { planEndpoints } from "../endpoints.ts";
 import { installationId, isTagOf } from "../engine/context.ts";
 import { describeError, PreconditionError } from "../errors.ts";
 import { SILENT_LOG } from "../log.ts";
-import { STATE_FILE } from "../open_engine.ts";
+import { MarkerFile } from "../marker_file.ts";
+import { MARKER_FILE, STATE_FILE } from "../open_engine.ts";
 import { findStaleControlSockets } from "../transport/stale_socket.ts";
 import type { OperatorContext } from "./client.ts";
 import { readDeployment, readHostSettings } from "./host_settings.ts";
 import { type PurgeDeps, runPurge } from "./purge.ts";
-import { clearDataDir, findOwnFiles, removeOwnFile } from "./purge_files.ts";
+import { findOwnFiles, removeEmptyDirs, removeLockFile, removeOwnFile } from "./purge_files.ts";
 import type { PurgeFindings } from "./purge_plan.ts";
 
 /** Pause between attempts to claim the directory of a daemon that is stopping. */
@@ -26,6 +27,8 @@ export interface PurgeHost {
   readonly config: DaemonConfig;
   readonly environment: DaemonEnvironment;
   readonly context: OperatorContext;
+  /** This host's unless given. */
+  readonly openBackend?: OpenBackend;
 }
 
 /** Runs the command; resolves to the exit code. */
@@ -33,9 +36,10 @@ export async function purgeHost(
   command: OperatorCommand & { readonly kind: "purge" },
   host: PurgeHost,
 ): Promise<number> {
-  const { context } = host;
-  const dataDir = await Deno.realPath(host.config.dataDir).catch(() => resolve(host.config.dataDir));
-  const backend = await selectBackend(SILENT_LOG);
+  const { context, config, openBackend = selectBackend } = host;
+  const dataDir = await Deno.realPath(config.dataDir).catch(() => resolve(config.dataDir));
+  const marker = new MarkerFile(join(dataDir, MARKER_FILE), { log: SILENT_LOG });
+  const backend = await openBackend(SILENT_LOG, { marker, windows: config.windows });
   try {
     const installation = installationId(dataDir);
     const deps: PurgeDeps = {
@@ -44,7 +48,8 @@ export async function purgeHost(
       isOurs: (tag) => isTagOf(installation, tag),
       findings: () => findings(dataDir, host),
       removeFile: removeOwnFile,
-      clearDataDir: () => clearDataDir(dataDir, host.config.uapiDir),
+      removeLockFile: () => removeLockFile(dataDir),
+      removeEmptyDirs: () => removeEmptyDirs(dataDir, config.uapiDir),
       lock: () => lockDataDir(dataDir, { create: false }),
       stopDaemon: () => stopDaemon(context),
       pause: () => new Promise((resolve) => setTimeout(resolve, PAUSE_MS)),

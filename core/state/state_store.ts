@@ -14,6 +14,7 @@
  * Memory follows only when a transaction has succeeded.
  */
 
+import { makePrivateFile } from "../transport/private_path.ts";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { setImmediate } from "node:timers";
 import type {
@@ -99,11 +100,13 @@ export { peerKey };
  */
 export function openStateStore(path: string): StateStore {
   Deno.openSync(path, { create: true, write: true, mode: 0o600 }).close();
-  Deno.chmodSync(path, 0o600);
+  makePrivateFile(path);
   const db = new DatabaseSync(path);
   try {
     db.exec("PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 2000");
     migrate(db, path);
+    // On Unix SQLite gives them the mode of the database.
+    for (const suffix of ["-wal", "-shm"]) makePrivateFile(`${path}${suffix}`);
     return new SqliteStateStore(db);
   } catch (error) {
     db.close();

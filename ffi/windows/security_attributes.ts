@@ -40,6 +40,11 @@ export class SecurityAttributes implements Disposable {
     view.setBigUint64(8, out[0]!, true);
   }
 
+  /** The descriptor; null after disposal. */
+  get descriptor(): Deno.PointerValue {
+    return this.#descriptor;
+  }
+
   /** Frees the descriptor. */
   [Symbol.dispose](): void {
     if (this.#descriptor !== null) this.#kernel.LocalFree(this.#descriptor);

@@ -21,7 +21,6 @@ export interface TaggedTest {
 const OTHERS: Readonly<Record<CaseId, string>> = {
   ...owned(["overlay T45"], "user-space WireGuard"),
   ...owned(range(46, 51).map((n) => `overlay T${n}`), "DNS"),
-  ...owned(range(80, 88).map((n) => `windows T${n}`), "Wintun device"),
   ...owned(range(89, 91).map((n) => `windows T${n}`), "Windows service"),
   ...owned(range(92, 94).map((n) => `windows T${n}`), "Windows pipe"),
 };

@@ -19,6 +19,7 @@ Deno.test("resolveConfig() without flags and environment gives the platform's de
     service: false,
     wireguard: "auto",
     uapiDir: "/var/run/wireguard",
+    windows: { systemRoot: "C:\\Windows", programData: "C:\\ProgramData" },
   });
 });
 

@@ -39,12 +39,17 @@ export class EngineRig implements AsyncDisposable {
   readonly clock = new FakeClock();
   readonly log = new RecordingLog();
   readonly resolver = new FakeResolver();
-  readonly dataDir = Deno.makeTempDirSync({ prefix: "zt-engine-" });
+  readonly dataDir: string;
   /** The connection that requests come by unless a test brings its own. */
   readonly context: RequestContext = { connection: { closed: false } };
   store!: StateStore;
   engine!: OverlayEngine;
   #isRunning = false;
+
+  /** @param dataDir Of an earlier process; disposing removes it, as one of its own. */
+  constructor(dataDir: string = Deno.makeTempDirSync({ prefix: "zt-engine-" })) {
+    this.dataDir = dataDir;
+  }
 
   /** A rig with a started engine and node id 1. */
   static async start(options: { nodeId?: bigint | undefined } = { nodeId: 1n }): Promise<EngineRig> {

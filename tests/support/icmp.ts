@@ -27,6 +27,12 @@ export function echoRequest(
   );
 }
 
+/** Whether a packet of IPv4 is the answer to a request of that sequence number. */
+export function isEchoReply(packet: Uint8Array, sequence: number): boolean {
+  const view = new DataView(packet.buffer, packet.byteOffset);
+  return packet[9] === ICMP && packet[20] === 0 && view.getUint16(26) === sequence;
+}
+
 function headerV4(from: Uint8Array, to: Uint8Array, payloadBytes: number): Uint8Array {
   const header = new Uint8Array(20);
   const view = new DataView(header.buffer);

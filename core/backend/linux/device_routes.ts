@@ -1,19 +1,13 @@
 /** Routes through a WireGuard device: those that the domain asks for, and no others of ours. */
 
 import { EEXIST } from "../../../ffi/errno.ts";
-import { AlreadyExistsError, InvalidConfigError } from "../../errors.ts";
+import { AlreadyExistsError } from "../../errors.ts";
 import { canonicalPrefix, formatPrefix, type IpPrefix, prefixEquals } from "../../ip/prefix.ts";
 import type { DeviceSpec } from "../backend.ts";
 import { hasErrno, isGone, translate } from "./kernel_errors.ts";
 import { addRoute, deleteRoute } from "./requests.ts";
 import { destinationOf, ourRoutes } from "./routes.ts";
 import type { RtNetlink } from "./rtnetlink.ts";
-
-/** A default route through a device is never ours to make. @throws {InvalidConfigError} */
-export function refuseDefaultRoute(route: IpPrefix): void {
-  if (route.length > 0) return;
-  throw new InvalidConfigError(`route ${formatPrefix(route)} would take over the host's default route`);
-}
 
 /** Makes the routes of ours by this device exactly those specified. */
 export function ensureRoutes(host: RtNetlink, index: number, spec: DeviceSpec): void {

@@ -12,12 +12,13 @@ import type { Link } from "../../../ffi/netlink/link.ts";
 import { AlreadyExistsError, describeError, NotFoundError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import { findStaleControlSockets, isStaleSocket } from "../../transport/stale_socket.ts";
+import { LinuxTunnel } from "../../transport/wireguard/linux_tunnel.ts";
 import { removeIfThere, UapiSocket } from "../../transport/wireguard/uapi_socket.ts";
 import { UserspaceDevice } from "../../transport/wireguard/userspace_device.ts";
 import type { DeviceChange, DeviceSpec, DeviceState, PeerNews } from "../backend.ts";
+import { changeRequest, planDevice, refuseDefaultRoute, toDeviceState, toPeerNews } from "../device_plan.ts";
 import { ensureOnlyAddress } from "./addresses.ts";
-import { changeRequest, planDevice, toDeviceState, toPeerNews } from "./device_plan.ts";
-import { addRoutes, ensureRoutes, refuseDefaultRoute, removeRoutes } from "./device_routes.ts";
+import { addRoutes, ensureRoutes, removeRoutes } from "./device_routes.ts";
 import { hasErrno } from "./kernel_errors.ts";
 import { foreignLink, isOwnedBy, tagOf } from "./ownership.ts";
 import { LINK_UP, setLink } from "./requests.ts";
@@ -176,7 +177,7 @@ export class UserspaceDevices implements AsyncDisposable {
     }
     // Not before it is tagged: until then it goes with the process.
     tun.persist(true);
-    const device = undo.use(await UserspaceDevice.start(tun));
+    const device = undo.use(await UserspaceDevice.start(new LinuxTunnel(tun)));
     device.onNews = (news) => this.#tools.onNews(spec.name, news.map(toPeerNews));
     device.onFailure = (err) =>
       this.#tools.log.error("user-space WireGuard device has failed", { interface: spec.name, err });

@@ -17,6 +17,7 @@ import type {
 import { CallGuard } from "./call_guard.ts";
 import { type HcnChannel, WorkerChannel } from "./channel.ts";
 import { HcnEndpoints } from "./endpoints.ts";
+import type { AddressSharing } from "./node_devices.ts";
 import { Hns, toOverlayError } from "./hns.ts";
 import { type NetworkKey, networkName, readEndpointName, readNetworkName } from "./names.ts";
 import { HcnNetworks } from "./networks.ts";
@@ -32,6 +33,8 @@ export interface HcnContainersOptions {
   readonly log: Log;
   /** Friendly name of the adapter that the base network is bridged to; blank or absent: an internal network. */
   readonly uplinkAdapter?: string | undefined;
+  /** The node's devices, where it has any: they share an address with the host's adapter on the base network. */
+  readonly devices?: AddressSharing;
   /** Makes ids; random ones unless given. */
   readonly newId?: () => Guid;
 }
@@ -51,13 +54,13 @@ export class HcnContainers implements ContainerNetworks {
   readonly #endpoints: HcnEndpoints;
 
   constructor(options: HcnContainersOptions) {
-    const { clock, log, marker, uplinkAdapter } = options;
+    const { clock, log, marker, uplinkAdapter, devices } = options;
     this.#options = options;
     this.newId = options.newId ?? ((): Guid => crypto.randomUUID());
     this.#guard = new CallGuard({ open: options.openChannel, clock, log });
     this.#hns = new Hns({ caller: this.#guard, clock, log });
     const hns = this.#hns;
-    this.#networks = new HcnNetworks({ hns, marker, clock, log, newId: this.newId, uplinkAdapter });
+    this.#networks = new HcnNetworks({ hns, marker, clock, log, newId: this.newId, uplinkAdapter, devices });
     this.#endpoints = new HcnEndpoints({ hns, networks: this.#networks, clock, log });
   }
 

@@ -27,6 +27,7 @@ import {
 import type { Log } from "../../log.ts";
 import type { CallLimits } from "./call_guard.ts";
 import { type HcnDocument, queryDocument } from "./documents.ts";
+import { OpenHandles } from "./open_handles.ts";
 import { readGuidList } from "./readings.ts";
 
 /** What HCN keeps. */
@@ -62,16 +63,18 @@ export interface HcnObject extends AsyncDisposable {
 export class Hns {
   readonly #options: HnsOptions;
   readonly #limits: CallLimits;
+  readonly #handles: OpenHandles;
 
-  /** @param limits Of every call. */
-  constructor(options: HnsOptions, limits: CallLimits = {}) {
+  /** @param limits Of every call. @param handles Those that are open. */
+  constructor(options: HnsOptions, limits: CallLimits = {}, handles = new OpenHandles()) {
     this.#options = options;
     this.#limits = limits;
+    this.#handles = handles;
   }
 
   /** The same service for someone whose time ends at this monotonic time. */
   until(giveUpAtMs: number): Hns {
-    return new Hns(this.#options, { giveUpAtMs });
+    return new Hns(this.#options, { giveUpAtMs }, this.#handles);
   }
 
   /** Ids of all objects of a kind, or of those that pass a filter; a service may ignore the filter. */
@@ -123,8 +126,9 @@ export class Hns {
     return this.#object(kind, id, reply.handle);
   }
 
-  /** Deletes an object. @returns Whether it was there. */
+  /** Deletes an object when nobody here reads it any more. @returns Whether it was there. */
   async delete(kind: HcnKind, id: Guid): Promise<boolean> {
+    await this.#handles.none(id);
     try {
       await this.#call({ fn: `HcnDelete${kind}`, id }, `cannot delete HCN ${kind.toLowerCase()} ${id}`);
       return true;
@@ -136,6 +140,7 @@ export class Hns {
 
   #object(kind: HcnKind, id: Guid, handle: HcnHandle): HcnObject {
     const noun = kind.toLowerCase();
+    this.#handles.add(id);
     return {
       id,
       handle,
@@ -153,6 +158,7 @@ export class Hns {
         await this.#options.caller.call(close).catch((err) =>
           this.#options.log.warn("cannot close a handle of HCN", { call: close.fn, id, err })
         );
+        this.#handles.remove(id);
       },
     };
   }

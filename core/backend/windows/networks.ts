@@ -16,9 +16,10 @@ import type { Log } from "../../log.ts";
 import { type HcnNetworkEntry, isHcnEntry, withHcnNetwork, withoutHcnNetwork } from "../../marker.ts";
 import type { MarkerFile } from "../../marker_file.ts";
 import { quote } from "../../quote.ts";
-import { checkHcnSubnet, networkDocument } from "./documents.ts";
+import { checkHcnSubnet, gatewayOf, networkDocument } from "./documents.ts";
 import { type Hns, isHcn } from "./hns.ts";
 import { markerOwner, networkName } from "./names.ts";
+import type { AddressSharing } from "./node_devices.ts";
 import { type NetworkReading, readEndpoint, readNetwork } from "./readings.ts";
 import type { ContainerNetworkSpec } from "../containers.ts";
 
@@ -40,6 +41,8 @@ export interface NetworksOptions {
   readonly newId: () => Guid;
   /** Friendly name of the adapter that the base network is bridged to; blank or absent: an internal network. */
   readonly uplinkAdapter?: string | undefined;
+  /** The node's devices: the host's adapter on a network takes over the address that is its gateway. */
+  readonly devices: AddressSharing | undefined;
 }
 
 /** What a network has to be. */
@@ -153,6 +156,7 @@ export class HcnNetworks {
   async #ensure(wish: Wish): Promise<KnownNetwork> {
     const network = await this.#marked(wish) ?? await this.#adopt(wish, { isScan: false }) ??
       await this.#create(wish);
+    await this.#admit(wish);
     this.#known.set(wish.name, network);
     return network;
   }
@@ -249,8 +253,20 @@ export class HcnNetworks {
     log.info("HCN network of another subnet removed", { network: wish.name, subnets: network.subnets });
   }
 
+  /** A network without a way to the tunnel is still one: its containers reach each other. */
+  async #admit({ name, subnet }: Wish): Promise<void> {
+    const { devices, log } = this.#options;
+    await devices?.admitAdapter(gatewayOf(subnet)).catch((error) =>
+      log.warn("packets may not pass between the network and the tunnel", {
+        network: name,
+        err: describeError(error),
+      })
+    );
+  }
+
   async #create(wish: Wish): Promise<KnownNetwork> {
-    const { hns, clock, log, newId } = this.#options;
+    const { hns, clock, log, newId, devices } = this.#options;
+    await devices?.yieldAddress(gatewayOf(wish.subnet));
     const id = newId();
     const mode = wish.uplinkAdapter === undefined ? "internal" : "transparent";
     const what = `cannot create HCN ${mode} network ${wish.name}`;

@@ -1,8 +1,8 @@
 /** What main isolate and worker of a device say to each other. */
 
-import type { SocketFds } from "./data_plane.ts";
 import type { DeviceRequest } from "./device_config.ts";
 import type { NewsItem } from "./news.ts";
+import type { PlaneStart, SocketFds } from "./packet_plane.ts";
 
 /** Something asked of the worker; answered by a {@linkcode WorkerReply} with the same number. */
 export type WorkerRequest =
@@ -10,8 +10,7 @@ export type WorkerRequest =
   & (
     | {
       readonly kind: "open";
-      readonly tunFd: number;
-      readonly wakeUpFd: number;
+      readonly start: PlaneStart;
       /** One Int32: how many requests were posted. */
       readonly posted: SharedArrayBuffer;
     }
@@ -31,4 +30,9 @@ export type WorkerReply =
 /** What the worker says unasked. */
 export interface WorkerNews {
   readonly news: readonly NewsItem[];
+}
+
+/** The last thing a worker says whose data path has ended by an error. */
+export interface WorkerFailure {
+  readonly failure: string;
 }

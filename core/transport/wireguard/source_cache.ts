@@ -1,13 +1,19 @@
 /** Endpoints that datagrams came from: the same object for the same source, so that roaming is seen at a glance. */
 
-import type { UdpPort } from "../../../ffi/udp_socket.ts";
 import { PeerEndpoint } from "../../wireguard/endpoint.ts";
 
 /** Sources remembered besides the last one; strangers may send from as many as they like. */
 const MAX_SOURCES = 4096;
 
 /** The part of a port that says where its last receipt came from. */
-export type SourcePort = Pick<UdpPort, "source" | "local" | "interfaceIndex">;
+export interface SourcePort {
+  /** `sockaddr_in` up to the address, or `sockaddr_in6`. */
+  readonly source: Uint8Array;
+  /** Our own address that it came to, 4 or 16 bytes; empty where it is not known. */
+  readonly local: Uint8Array;
+  /** Interface that it came in on, 0 where it is not known. */
+  readonly interfaceIndex: number;
+}
 
 /** Sources of one family. */
 export class SourceCache {
@@ -52,7 +58,8 @@ export class SourceCache {
     const scopeId = this.#addressBytes === 16 ? view.getUint32(24, true) : 0;
     return new PeerEndpoint(address, view.getUint16(2), {
       scopeId,
-      local: { address: local.slice(), interfaceIndex },
+      // Without one, as on Windows, the routing table decides.
+      local: local.length === 0 ? undefined : { address: local.slice(), interfaceIndex },
     });
   }
 }

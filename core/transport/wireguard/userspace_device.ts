@@ -1,17 +1,15 @@
 /**
- * A WireGuard device in user space, as the main isolate sees it: it owns the descriptors, the worker moves the
+ * A WireGuard device in user space, as the main isolate sees it: it owns interface and sockets, the worker moves the
  * packets. Reads and changes are those of a kernel device.
  */
 
-import type { LinuxTun } from "../../../ffi/linux_tun.ts";
 import type { WireGuardDevice } from "../../../ffi/netlink/wireguard.ts";
-import { WakeUp } from "../../../ffi/poll_set.ts";
 import { OverlayError } from "../../errors.ts";
-import type { DeviceReport } from "./data_plane.ts";
+import type { DeviceReport } from "./control_plane.ts";
 import type { DeviceRequest } from "./device_config.ts";
-import type { WorkerNews, WorkerReply, WorkerRequest } from "./messages.ts";
+import type { WorkerFailure, WorkerNews, WorkerReply, WorkerRequest } from "./messages.ts";
 import type { NewsItem } from "./news.ts";
-import { UdpSockets } from "./udp_sockets.ts";
+import type { DeviceSockets, Tunnel } from "./packet_plane.ts";
 
 /** A request without its number. */
 type Question = WorkerRequest extends infer R ? R extends WorkerRequest ? Omit<R, "id"> : never : never;
@@ -23,59 +21,50 @@ interface Waiting {
 
 /** See the module. */
 export class UserspaceDevice implements AsyncDisposable {
-  readonly #tun: LinuxTun;
-  readonly #wakeUp = new WakeUp();
+  readonly #tunnel: Tunnel;
   readonly #posted = new Int32Array(new SharedArrayBuffer(4));
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
   #lastId = 0;
-  #sockets: UdpSockets | undefined;
+  #sockets: DeviceSockets | undefined;
   #listenPort = 0;
   #fwmark = 0;
   #failure: Error | undefined;
   /** Changes wait for each other. */
   #last: Promise<unknown> = Promise.resolve();
+  #released: Promise<void> = Promise.resolve();
   /** Library that encrypts packets. */
   cryptoName = "";
   /** Told what the device learns of its peers, a few times a second at most. */
   onNews: (news: readonly NewsItem[]) => void = () => {};
-  /** Told why the data path has ended by an error. */
-  onFailure: (failure: Error) => void = () => {};
+  /** Told once if the data path ends by an error; nothing of the device works from then on. */
+  onFailure: (error: Error) => void = () => {};
 
-  private constructor(tun: LinuxTun) {
-    this.#tun = tun;
+  private constructor(tunnel: Tunnel) {
+    this.#tunnel = tunnel;
     this.#worker = new Worker(new URL("./worker.ts", import.meta.url).href, { type: "module" });
-    this.#worker.onmessage = ({ data }: MessageEvent<WorkerReply | WorkerNews>) => {
+    this.#worker.onmessage = ({ data }: MessageEvent<WorkerReply | WorkerNews | WorkerFailure>) => {
       if ("news" in data) this.onNews(data.news);
+      else if ("failure" in data) this.#onFailure(data.failure);
       else this.#settle(data);
     };
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      const failure = new OverlayError(
-        "internal",
-        `the data path of ${tun.name} has failed: ${event.message}`,
-      );
-      if (this.#fail(failure)) this.onFailure(failure);
+      this.#onFailure(event.message);
     };
   }
 
-  /**
-   * Starts the data path of a TUN device, which is closed with it, and also when that fails. Without keys and
-   * sockets so far.
-   *
-   * @throws {OverlayError} If the data path cannot work with the device.
-   */
-  static async start(tun: LinuxTun): Promise<UserspaceDevice> {
-    await using undo = new AsyncDisposableStack();
-    const device = undo.use(new UserspaceDevice(tun));
-    device.cryptoName = await device.#ask({
-      kind: "open",
-      tunFd: tun.fd,
-      wakeUpFd: device.#wakeUp.fd,
-      posted: device.#posted.buffer as SharedArrayBuffer,
-    }) as string;
-    undo.move();
-    return device;
+  /** Starts the data path of an interface, which is closed with it. Without keys and sockets so far. */
+  static async start(tunnel: Tunnel): Promise<UserspaceDevice> {
+    const device = new UserspaceDevice(tunnel);
+    const posted = device.#posted.buffer as SharedArrayBuffer;
+    try {
+      device.cryptoName = await device.#ask({ kind: "open", start: tunnel.start, posted }) as string;
+      return device;
+    } catch (error) {
+      await device[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   /** Whether the data path has ended by an error. */
@@ -85,7 +74,7 @@ export class UserspaceDevice implements AsyncDisposable {
 
   /** Whether the data path works and its link is there; costs far less than to ask for the link. */
   get isAlive(): boolean {
-    return this.#failure === undefined && this.#tun.isAttached;
+    return this.#failure === undefined && this.#tunnel.isAttached;
   }
 
   /** Reads the device. */
@@ -96,14 +85,14 @@ export class UserspaceDevice implements AsyncDisposable {
   /** Reads the device and what it has dropped. */
   async report(): Promise<DeviceReport> {
     const { device, drops } = await this.#ask({ kind: "describe" }) as DeviceReport;
-    const own = { name: this.#tun.name, listenPort: this.#listenPort, fwmark: this.#fwmark };
+    const own = { name: this.#tunnel.name, listenPort: this.#listenPort, fwmark: this.#fwmark };
     return { device: { ...device, ...own }, drops };
   }
 
   /**
    * Changes the device.
    *
-   * @throws {ErrnoError} `EADDRINUSE`: the port is another's; nothing has changed then.
+   * @throws {FfiError} If the port is another's, `EADDRINUSE` on Linux; nothing has changed then.
    */
   write(change: DeviceRequest): Promise<void> {
     const done = this.#last.then(() => this.#write(change));
@@ -121,10 +110,11 @@ export class UserspaceDevice implements AsyncDisposable {
     await this.#ask({ kind: "greet" });
   }
 
-  /** Ends the data path and zeroes its keys. A TUN device that is persistent stays. Twice is fine. */
+  /** Ends the data path, zeroes its keys and releases the interface. Twice is fine. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#failure === undefined) await this.#ask({ kind: "close" }).catch(() => {});
-    this.#fail(new OverlayError("internal", `the device ${this.#tun.name} is closed`));
+    this.#fail(new OverlayError("internal", `the device ${this.#tunnel.name} is closed`));
+    await this.#released;
   }
 
   async #write(change: DeviceRequest): Promise<void> {
@@ -139,7 +129,7 @@ export class UserspaceDevice implements AsyncDisposable {
     }
     if (this.#sockets !== undefined && (listenPort === undefined || listenPort === this.#listenPort)) return;
     using undo = new DisposableStack();
-    const sockets = undo.use(UdpSockets.bind(listenPort ?? 0, this.#fwmark));
+    const sockets = undo.use(this.#tunnel.bind(listenPort ?? 0, this.#fwmark));
     await this.#ask({ kind: "sockets", fds: sockets.fds });
     undo.move();
     this.#sockets?.[Symbol.dispose]();
@@ -154,7 +144,7 @@ export class UserspaceDevice implements AsyncDisposable {
     this.#waiting.set(id, { resolve, reject });
     this.#worker.postMessage({ ...question, id });
     Atomics.add(this.#posted, 0, 1);
-    this.#wakeUp.signal();
+    this.#tunnel.wakeUp();
     return promise;
   }
 
@@ -165,7 +155,12 @@ export class UserspaceDevice implements AsyncDisposable {
     else waiting?.reject(new OverlayError("internal", reply.message));
   }
 
-  /** @returns False if it had ended before. */
+  #onFailure(why: string): void {
+    const error = new OverlayError("internal", `the data path of ${this.#tunnel.name} has failed: ${why}`);
+    if (this.#fail(error)) this.onFailure(error);
+  }
+
+  /** @returns False if it has before. */
   #fail(failure: Error): boolean {
     if (this.#failure !== undefined) return false;
     this.#failure = failure;
@@ -173,8 +168,8 @@ export class UserspaceDevice implements AsyncDisposable {
     this.#waiting.clear();
     this.#worker.terminate();
     this.#sockets?.[Symbol.dispose]();
-    this.#tun[Symbol.dispose]();
-    this.#wakeUp[Symbol.dispose]();
+    // The worker has ended its loop by an error or said that it is closed: it uses nothing of this any more.
+    this.#released = this.#tunnel[Symbol.asyncDispose]();
     return true;
   }
 }

@@ -6,18 +6,21 @@
  */
 
 import { DataPlane } from "./data_plane.ts";
-import type { WorkerNews, WorkerReply, WorkerRequest } from "./messages.ts";
+import type { WorkerFailure, WorkerNews, WorkerReply, WorkerRequest } from "./messages.ts";
+import type { NewsItem } from "./news.ts";
+import type { PacketPlane, PlaneStart } from "./packet_plane.ts";
+import { WindowsDataPlane } from "./windows_data_plane.ts";
 
 /** The part of a worker's global scope that is used. */
 interface WorkerScope {
   onmessage: ((event: MessageEvent<WorkerRequest>) => void) | null;
-  postMessage(message: WorkerReply | WorkerNews): void;
+  postMessage(message: WorkerReply | WorkerNews | WorkerFailure): void;
   close(): void;
 }
 
 class DeviceWorker {
   readonly #scope: WorkerScope;
-  #plane: DataPlane | undefined;
+  #plane: PacketPlane | undefined;
   #posted: Int32Array | undefined;
   #handled = 0;
   #isClosed = false;
@@ -29,15 +32,23 @@ class DeviceWorker {
   }
 
   async run(): Promise<void> {
-    while (!this.#isClosed) {
-      if (this.#plane !== undefined && !this.#isInterrupted()) this.#move(this.#plane);
-      await new Promise<void>((resolve) => this.#resume = resolve);
+    try {
+      await this.#run();
+    } catch (error) {
+      this.#scope.postMessage({ failure: textOf(error) });
     }
     this.#scope.close();
   }
 
+  async #run(): Promise<void> {
+    while (!this.#isClosed) {
+      if (this.#plane !== undefined && !this.#isInterrupted()) this.#move(this.#plane);
+      await new Promise<void>((resolve) => this.#resume = resolve);
+    }
+  }
+
   /** What the data path has opened and the keys that libraries hold would outlive this thread. */
-  #move(plane: DataPlane): void {
+  #move(plane: PacketPlane): void {
     try {
       plane.run(() => this.#isInterrupted());
     } catch (error) {
@@ -60,15 +71,14 @@ class DeviceWorker {
     try {
       return { id: request.id, ok: true, value: this.#handle(request) };
     } catch (error) {
-      return { id: request.id, ok: false, message: error instanceof Error ? error.message : String(error) };
+      return { id: request.id, ok: false, message: textOf(error) };
     }
   }
 
   #handle(request: WorkerRequest): unknown {
     if (request.kind === "open") {
       this.#posted = new Int32Array(request.posted);
-      const fds = { tun: request.tunFd, wakeUp: request.wakeUpFd };
-      this.#plane = new DataPlane(fds, (news) => this.#scope.postMessage({ news }));
+      this.#plane = openPlane(request.start, (news) => this.#scope.postMessage({ news }));
       return this.#plane.cryptoName;
     }
     const plane = this.#plane!;
@@ -88,6 +98,16 @@ class DeviceWorker {
         return plane.close();
     }
   }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** A worker has one of these, so the calls into it are of one kind. */
+function openPlane(start: PlaneStart, onNews: (news: readonly NewsItem[]) => void): PacketPlane {
+  if (start.system === "windows") return new WindowsDataPlane(start, onNews);
+  return new DataPlane({ tun: start.tunFd, wakeUp: start.wakeUpFd }, onNews);
 }
 
 // Nobody posts to the main isolate, which may load this module as any other.

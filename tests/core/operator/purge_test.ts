@@ -3,7 +3,12 @@ import { join } from "@std/path";
 import type { InventoryEntry } from "../../../core/backend/backend.ts";
 import { DataDirBusyError } from "../../../core/data_dir.ts";
 import { type PurgeDeps, runPurge } from "../../../core/operator/purge.ts";
-import { clearDataDir, findOwnFiles, removeOwnFile } from "../../../core/operator/purge_files.ts";
+import {
+  findOwnFiles,
+  removeEmptyDirs,
+  removeLockFile,
+  removeOwnFile,
+} from "../../../core/operator/purge_files.ts";
 import { describePlan, isEmptyPlan, planPurge } from "../../../core/operator/purge_plan.ts";
 import { unixTest } from "../../support/unix_test.ts";
 
@@ -67,7 +72,8 @@ class FakeHost {
       findings: () => Promise.resolve({ hostSettings: this.hostSettings, files: [...this.files] }),
       removeFile: (path) =>
         this.#step(path, () => void (this.files = this.files.filter((one) => one !== path))),
-      clearDataDir: () => this.#step("clear", () => {}),
+      removeLockFile: () => this.#step("remove lock file", () => {}),
+      removeEmptyDirs: () => this.#step("remove directories", () => {}),
       lock: () => {
         if (this.busy-- > 0) return Promise.reject(new DataDirBusyError("/d", 42));
         this.steps.push("lock");
@@ -102,8 +108,9 @@ Deno.test("runPurge() removes objects, restores settings, removes files; a secon
     "restore",
     "/d/agent_network.json",
     "/d/overlayd.db",
-    "clear",
+    "remove lock file",
     "unlock",
+    "remove directories",
   ]);
   assertEquals(host.inventory.map(({ name }) => name), ["zl-other-b", "zl-old-b"]);
   host.out = [];
@@ -159,7 +166,7 @@ Deno.test("runPurge() on Windows: networks go, the marker in any case, and the e
   assertEquals(host.out.at(-1)!.startsWith("would remove HCN networks"), true);
 });
 
-unixTest("findOwnFiles() and clearDataDir() spare the caller's files and live sockets", async () => {
+unixTest("findOwnFiles() and removeEmptyDirs() spare the caller's files and live sockets", async () => {
   const root = await Deno.makeTempDir({ prefix: "zt-purge-" });
   try {
     const dataDir = join(root, "data");
@@ -175,11 +182,13 @@ unixTest("findOwnFiles() and clearDataDir() spare the caller's files and live so
     assertEquals(files, [stale, ...names]);
     for (const path of files) await removeOwnFile(path);
     await removeOwnFile(stale);
-    await clearDataDir(dataDir, join(dataDir, "run", "wireguard"));
+    await removeLockFile(dataDir);
+    await removeEmptyDirs(dataDir, join(dataDir, "run", "wireguard"));
     assertEquals([...Deno.readDirSync(dataDir)].map(({ name }) => name), ["daemon.json"]);
     await Deno.remove(join(dataDir, "daemon.json"));
-    await clearDataDir(dataDir, join(dataDir, "run", "wireguard"));
-    await clearDataDir(dataDir, join(dataDir, "run", "wireguard"));
+    await removeLockFile(dataDir);
+    await removeEmptyDirs(dataDir, join(dataDir, "run", "wireguard"));
+    await removeEmptyDirs(dataDir, join(dataDir, "run", "wireguard"));
     assertEquals([...Deno.readDirSync(root)].map(({ name }) => name), ["live.sock"]);
   } finally {
     await Deno.remove(root, { recursive: true });

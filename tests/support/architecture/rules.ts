@@ -57,7 +57,7 @@ const IMPURE_NODE =
  * the core is given as values.
  */
 const MAY_ASK_OS =
-  /^(main\.ts|core\/environment\.ts|core\/backend\/select\.ts|core\/transport\/tunnel\.ts|ipc\/listener\.ts)$/;
+  /^(main\.ts|core\/environment\.ts|core\/backend\/select\.ts|core\/transport\/(private_path|tunnel)\.ts|ipc\/listener\.ts)$/;
 
 /** Every rule. */
 export const RULES: readonly Rule[] = [

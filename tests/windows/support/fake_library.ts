@@ -46,10 +46,10 @@ export function fakePath(name: string): string {
 export class FakeLibrary implements Disposable {
   readonly #library: Deno.DynamicLibrary<typeof SYMBOLS>;
 
-  /** Loads the fake and starts it anew. */
-  constructor(name: string) {
+  /** Loads the fake and starts it anew. @param options `keep`: leaves it as it is. */
+  constructor(name: string, { keep = false }: { readonly keep?: boolean } = {}) {
     this.#library = Deno.dlopen(fakePath(name), SYMBOLS);
-    this.request("reset");
+    if (!keep) this.request("reset");
   }
 
   /**

@@ -149,6 +149,7 @@ static DWORD get(const char *function, void *given)
     if (!found) return interface_of(row->InterfaceLuid.Value, row->InterfaceIndex) ? ERROR_NOT_FOUND
                                                                                    : ERROR_FILE_NOT_FOUND;
     *row = found->rows[number];
+    row->Connected = found->up;
     return NO_ERROR;
 }
 

@@ -1,18 +1,19 @@
 /** What has to change on a WireGuard device: the difference between how it is and how it should be. Pure. */
 
-import { bytesEqual } from "../../../ffi/bytes.ts";
-import { WGPEER_F_REMOVE_ME, WGPEER_F_REPLACE_ALLOWEDIPS } from "../../../ffi/netlink/constants.ts";
+import { bytesEqual } from "../../ffi/bytes.ts";
+import { WGPEER_F_REMOVE_ME, WGPEER_F_REPLACE_ALLOWEDIPS } from "../../ffi/netlink/constants.ts";
 import type {
   AllowedIp,
   SocketAddress,
   WireGuardDevice,
   WireGuardPeer,
-} from "../../../ffi/netlink/wireguard.ts";
-import { ipFromBytes, ipToBytes } from "../../ip/address.ts";
-import { formatPrefix } from "../../ip/prefix.ts";
-import { clampKey, fromAllowedIp, toAllowedIp } from "../../transport/wireguard/kernel_terms.ts";
-import type { DeviceRequest } from "../../transport/wireguard/device_config.ts";
-import type { NewsItem } from "../../transport/wireguard/news.ts";
+} from "../../ffi/netlink/wireguard.ts";
+import { ipFromBytes, ipToBytes } from "../ip/address.ts";
+import { InvalidConfigError } from "../errors.ts";
+import { formatPrefix, type IpPrefix } from "../ip/prefix.ts";
+import { clampKey, fromAllowedIp, toAllowedIp } from "../transport/wireguard/kernel_terms.ts";
+import type { DeviceRequest } from "../transport/wireguard/device_config.ts";
+import type { NewsItem } from "../transport/wireguard/news.ts";
 import type {
   DeviceChange,
   DevicePeer,
@@ -20,7 +21,7 @@ import type {
   DeviceSpec,
   DeviceState,
   PeerNews,
-} from "../backend.ts";
+} from "./backend.ts";
 
 /** The change that makes the device as specified; `undefined` if it is. Only what differs is in it. */
 export function planDevice(present: WireGuardDevice, wanted: DeviceSpec): WireGuardDevice | undefined {
@@ -130,6 +131,12 @@ function peerFinder({ peers = [] }: WireGuardDevice): (publicKey: Uint8Array) =>
 
 function keyText(key: Uint8Array): string {
   return key.join();
+}
+
+/** A default route through a device is never ours to make. @throws {InvalidConfigError} */
+export function refuseDefaultRoute(route: IpPrefix): void {
+  if (route.length > 0) return;
+  throw new InvalidConfigError(`route ${formatPrefix(route)} would take over the host's default route`);
 }
 
 /** The device in the domain's terms. @param facts What only the implementation knows. */

@@ -1,19 +1,10 @@
 import { assertEquals } from "@std/assert";
-import type { DevicePeer, DeviceSpec } from "../../../../core/backend/backend.ts";
-import {
-  changeRequest,
-  planChange,
-  planDevice,
-  toDeviceState,
-} from "../../../../core/backend/linux/device_plan.ts";
-import { parseIp } from "../../../../core/ip/address.ts";
-import { formatPrefix, parsePrefix } from "../../../../core/ip/prefix.ts";
-import {
-  AF_INET,
-  WGPEER_F_REMOVE_ME,
-  WGPEER_F_REPLACE_ALLOWEDIPS,
-} from "../../../../ffi/netlink/constants.ts";
-import type { WireGuardDevice, WireGuardPeer } from "../../../../ffi/netlink/wireguard.ts";
+import type { DevicePeer, DeviceSpec } from "../../../core/backend/backend.ts";
+import { changeRequest, planChange, planDevice, toDeviceState } from "../../../core/backend/device_plan.ts";
+import { parseIp } from "../../../core/ip/address.ts";
+import { formatPrefix, parsePrefix } from "../../../core/ip/prefix.ts";
+import { AF_INET, WGPEER_F_REMOVE_ME, WGPEER_F_REPLACE_ALLOWEDIPS } from "../../../ffi/netlink/constants.ts";
+import type { WireGuardDevice, WireGuardPeer } from "../../../ffi/netlink/wireguard.ts";
 
 const A = new Uint8Array(32).fill(1);
 const B = new Uint8Array(32).fill(2);

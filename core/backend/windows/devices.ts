@@ -1,0 +1,205 @@
+/**
+ * WireGuard devices of Windows: a Wintun adapter with our data path behind it.
+ *
+ * An adapter goes with its process. The next process makes it anew, with the same identity, and shakes hands with
+ * all peers, which may hold sessions that are no more.
+ */
+
+import type { IpHelper } from "../../../ffi/iphlpapi.ts";
+import { canBindWindowsUdp } from "../../../ffi/windows/udp_socket.ts";
+import type { Wintun } from "../../../ffi/wintun.ts";
+import { describeError, NotFoundError } from "../../errors.ts";
+import { type IpAddress, ipEquals } from "../../ip/address.ts";
+import { canonicalPrefix, type IpPrefix } from "../../ip/prefix.ts";
+import type { Log } from "../../log.ts";
+import { UserspaceDevice } from "../../transport/wireguard/userspace_device.ts";
+import { WindowsTunnel } from "../../transport/wireguard/windows_tunnel.ts";
+import type {
+  DeviceChange,
+  DeviceSpec,
+  DeviceState,
+  InventoryEntry,
+  OwnerTag,
+  PeerNews,
+} from "../backend.ts";
+import { changeRequest, planDevice, refuseDefaultRoute, toDeviceState, toPeerNews } from "../device_plan.ts";
+import { adapterGuid, deploymentOf } from "./adapter_guid.ts";
+import { type AddressTools, dropAddress, ensureOnlyAddress } from "./device_address.ts";
+import { DeviceRoutes } from "./device_routes.ts";
+import { setUpTunnel } from "./interfaces.ts";
+import { translatedWin32 } from "./win32_errors.ts";
+
+/** What devices are made with. */
+export interface WindowsDeviceTools {
+  /** Opens Wintun, when the first device is made. @throws {LibraryError} If it is not there. */
+  readonly wintun: () => Wintun;
+  /** Opens IP Helper. */
+  readonly ipHelper: () => IpHelper;
+  /** Whether an interface is the host's virtual adapter of a container network of ours, which may have the address. */
+  readonly isOwnVnic: AddressTools["isOwnVnic"];
+  readonly log: Log;
+  /** Told what devices learn of their peers. */
+  readonly onNews: (device: string, news: readonly PeerNews[]) => void;
+  /** Told when a device has ended by itself, say because somebody removed its adapter. */
+  readonly onLost: (device: string) => void;
+}
+
+/** A device at work. */
+interface Running {
+  /** As it was asked for last. */
+  spec: DeviceSpec;
+  readonly device: UserspaceDevice;
+  readonly luid: bigint;
+  readonly routes: DeviceRoutes;
+  /** Where the address is; undefined until it was set. */
+  place: { readonly address: IpPrefix; readonly on: "device" | "vnic" } | undefined;
+  owesGreeting: boolean;
+}
+
+/** The devices of this process. */
+export class WindowsDevices implements AsyncDisposable {
+  readonly #tools: WindowsDeviceTools;
+  readonly #running = new Map<string, Running>();
+
+  constructor(tools: WindowsDeviceTools) {
+    this.#tools = tools;
+  }
+
+  /** Makes a device right. @throws {OverlayError} As `NetworkBackend.ensureDevice`. */
+  async ensure(spec: DeviceSpec): Promise<void> {
+    spec.routes.forEach(refuseDefaultRoute);
+    await translatedWin32(`set up device ${spec.name}`, async () => {
+      const running = await this.#findOrStart(spec);
+      running.spec = spec;
+      await this.#setUp(running);
+    });
+  }
+
+  async #setUp(running: Running): Promise<void> {
+    const { spec, device, luid, routes } = running;
+    const { address, mtuBytes } = spec;
+    const tools = this.#addressTools();
+    await setUpTunnel(tools, luid, { mtuBytes, family: address.address.family });
+    await device.setMtu(mtuBytes);
+    const change = planDevice(await device.read(), spec);
+    if (change) await device.write(change);
+    running.place = { address, on: await ensureOnlyAddress(tools, luid, address) };
+    // Where the virtual adapter has the address, Windows makes no route of it here.
+    routes.ensure([canonicalPrefix(address), ...spec.routes]);
+    if (running.owesGreeting) await device.greet();
+    running.owesGreeting = false;
+  }
+
+  /** Changes peers and routes. @throws {OverlayError} As `NetworkBackend.changeDevice`. */
+  async change(name: string, change: DeviceChange): Promise<void> {
+    change.addRoutes.forEach(refuseDefaultRoute);
+    await translatedWin32(`change device ${name}`, async () => {
+      const { device, routes } = this.#get(name);
+      const added = routes.add(change.addRoutes);
+      try {
+        await device.write(changeRequest(name, change));
+      } catch (error) {
+        routes.remove(added);
+        throw error;
+      }
+      routes.remove(change.removeRoutes);
+    });
+  }
+
+  /** Reads a device. @throws {NotFoundError} If there is none. */
+  async read(name: string): Promise<DeviceState> {
+    const { device: running } = this.#get(name);
+    const { device, drops } = await running.report();
+    return toDeviceState(device, { kind: "userspace", crypto: running.cryptoName, drops });
+  }
+
+  /** Removes a device. One that is gone, or another's, is passed over. */
+  async remove(name: string, tag: OwnerTag): Promise<void> {
+    if (this.#running.get(name)?.spec.tag !== tag) return;
+    await translatedWin32(`remove device ${name}`, () => this.#stop(name));
+  }
+
+  /**
+   * Takes an address off the device that has it, because the virtual adapter of a container network is about to take
+   * it. The next {@linkcode WindowsDevices.ensure} finds it there.
+   */
+  yieldAddress(address: IpAddress): void {
+    for (const running of this.#running.values()) {
+      const { place, luid } = running;
+      if (place?.on !== "device" || !ipEquals(place.address.address, address)) continue;
+      dropAddress(this.#addressTools(), luid, place.address);
+      running.place = undefined;
+    }
+  }
+
+  /** What there is. */
+  inventory(): InventoryEntry[] {
+    return [...this.#running.values()].map(({ spec, device, routes, place }) => ({
+      kind: "wireguard",
+      name: spec.name,
+      tag: spec.tag,
+      up: device.isAlive,
+      mtuBytes: spec.mtuBytes,
+      addresses: place === undefined ? [] : [place.address],
+      routes: routes.present,
+    }));
+  }
+
+  /** Whether a UDP port can be bound on the wildcard addresses. */
+  isUdpPortFree(port: number): boolean {
+    return canBindWindowsUdp(4, port) && canBindWindowsUdp(6, port);
+  }
+
+  /** Ends all devices and removes their adapters. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#running.keys()].map((name) => this.#stop(name)));
+  }
+
+  #addressTools(): AddressTools {
+    const { ipHelper, isOwnVnic } = this.#tools;
+    const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+    return { ipHelper: ipHelper(), isOwnVnic, pause };
+  }
+
+  #get(name: string): Running {
+    const running = this.#running.get(name);
+    if (!running?.device.isAlive) throw new NotFoundError("WireGuard device", name);
+    return running;
+  }
+
+  async #findOrStart(spec: DeviceSpec): Promise<Running> {
+    const present = this.#running.get(spec.name);
+    if (present?.device.isAlive && present.spec.tag === spec.tag) return present;
+    await this.#stop(spec.name);
+    return await this.#start(spec);
+  }
+
+  async #start(spec: DeviceSpec): Promise<Running> {
+    const { log, onNews } = this.#tools;
+    const ipHelper = this.#tools.ipHelper();
+    const tunnel = await WindowsTunnel.create(this.#tools.wintun(), spec.name, {
+      guid: adapterGuid(deploymentOf(spec.tag), spec.name),
+      isPresent: (luid) => ipHelper.hasInterface(luid),
+    });
+    const device = await UserspaceDevice.start(tunnel);
+    device.onNews = (news) => onNews(spec.name, news.map(toPeerNews));
+    device.onFailure = (error) => this.#onFailure(spec.name, error);
+    log.info("user-space WireGuard device runs", { interface: spec.name, crypto: device.cryptoName });
+    const routes = new DeviceRoutes(ipHelper, tunnel.luid);
+    const running = { spec, device, luid: tunnel.luid, routes, place: undefined, owesGreeting: true };
+    this.#running.set(spec.name, running);
+    return running;
+  }
+
+  #onFailure(name: string, error: Error): void {
+    this.#tools.log.warn("WireGuard device has ended", { interface: name, err: describeError(error) });
+    this.#tools.onLost(name);
+  }
+
+  async #stop(name: string): Promise<void> {
+    const running = this.#running.get(name);
+    if (running === undefined) return;
+    this.#running.delete(name);
+    await running.device[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * What containers and WireGuard devices of a Windows node have to do with each other: the seam between HCN, which is
+ * there on every node that runs containers, and Wintun, which has to be brought along.
+ */
+
+import type { IpAddress } from "../../ip/address.ts";
+import type { NetworkBackend } from "../backend.ts";
+
+/** What the networks of containers need of the devices. */
+export interface AddressSharing {
+  /**
+   * Gives up an address, because the host's adapter on a container network is about to have it: one address cannot
+   * be on two interfaces.
+   */
+  yieldAddress(address: IpAddress): Promise<void>;
+  /** Lets packets pass between the devices and the host's adapter on a container network, which has this address. */
+  admitAdapter(address: IpAddress): Promise<void>;
+}
+
+/** The part of {@linkcode NetworkBackend} that has to do with devices; `inventory` lists those only. */
+export type NodeDevices = Pick<
+  NetworkBackend,
+  | "capabilities"
+  | "ensureDevice"
+  | "changeDevice"
+  | "removeDevice"
+  | "readDevice"
+  | "watchPeers"
+  | "inventory"
+  | "egress"
+  | "isUdpPortFree"
+  | "watch"
+  | "close"
+>;

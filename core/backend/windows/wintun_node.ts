@@ -1,0 +1,185 @@
+/** {@linkcode NodeDevices} on Wintun and IP Helper: the devices of one node, beside its container networks. */
+
+import { bytesEqual } from "../../../ffi/bytes.ts";
+import { type IpHelper, openIpHelper } from "../../../ffi/iphlpapi.ts";
+import { openAdapterList } from "../../../ffi/windows/adapters.ts";
+import { AF_INET } from "../../../ffi/windows/sockaddr.ts";
+import { decodeUnicastTable } from "../../../ffi/windows/unicast_address_row.ts";
+import { Wintun } from "../../../ffi/wintun.ts";
+import { describeError, NotFoundError, UnsupportedError } from "../../errors.ts";
+import { formatIp, type IpAddress, ipToBytes } from "../../ip/address.ts";
+import type { Log } from "../../log.ts";
+import { isHcnEntry } from "../../marker.ts";
+import type { MarkerFile } from "../../marker_file.ts";
+import type {
+  BackendCapabilities,
+  DeviceChange,
+  DeviceSpec,
+  DeviceState,
+  Egress,
+  InventoryEntry,
+  OwnerTag,
+  PeerNews,
+} from "../backend.ts";
+import type { AddressHolder } from "./device_address.ts";
+import { WindowsDevices } from "./devices.ts";
+import { findWindowsEgress } from "./egress.ts";
+import { setInterface } from "./interfaces.ts";
+import type { AddressSharing, NodeDevices } from "./node_devices.ts";
+import { translatedWin32 } from "./win32_errors.ts";
+
+/** Where the libraries are. */
+export interface NodeLibraries {
+  /** Absolute paths of `wintun.dll`, tried in order. */
+  readonly wintun: readonly string[];
+  /** Of `iphlpapi.dll`. */
+  readonly ipHelper: string;
+}
+
+/** What a node is made of. */
+export interface WintunNodeOptions {
+  readonly libraries: NodeLibraries;
+  /** Knows the networks that are ours. */
+  readonly marker: MarkerFile;
+  readonly log: Log;
+}
+
+/** See the module. Nothing is opened before it is needed. */
+export class WintunNode implements NodeDevices, AddressSharing {
+  readonly #options: WintunNodeOptions;
+  readonly #devices: WindowsDevices;
+  readonly #peerWatchers = new Set<(device: string, news: readonly PeerNews[]) => void>();
+  readonly #watchers = new Set<(name: string) => void>();
+  #wintun: Wintun | undefined;
+  #ipHelper: IpHelper | undefined;
+
+  constructor(options: WintunNodeOptions) {
+    this.#options = options;
+    this.#devices = new WindowsDevices({
+      wintun: () => this.#openWintun(),
+      ipHelper: () => this.#openIpHelper(),
+      isOwnVnic: (holder) => this.#isOwnVnic(holder),
+      log: options.log,
+      onNews: (device, news) => {
+        for (const onNews of this.#peerWatchers) onNews(device, news);
+      },
+      onLost: (device) => this.#changed(device),
+    });
+  }
+
+  // deno-lint-ignore require-await
+  async capabilities(): Promise<BackendCapabilities> {
+    const reason = this.#missing();
+    return { wireguard: reason === undefined ? { kind: "userspace" } : { kind: "none", reason } };
+  }
+
+  async ensureDevice(spec: DeviceSpec): Promise<void> {
+    const reason = this.#missing();
+    if (reason !== undefined) throw new UnsupportedError(reason);
+    await this.#devices.ensure(spec);
+  }
+
+  changeDevice(name: string, change: DeviceChange): Promise<void> {
+    return this.#devices.change(name, change);
+  }
+
+  removeDevice(name: string, tag: OwnerTag): Promise<void> {
+    return this.#devices.remove(name, tag);
+  }
+
+  readDevice(name: string): Promise<DeviceState> {
+    return this.#devices.read(name);
+  }
+
+  watchPeers(onNews: (device: string, news: readonly PeerNews[]) => void): () => void {
+    this.#peerWatchers.add(onNews);
+    return () => this.#peerWatchers.delete(onNews);
+  }
+
+  /** Only those of this process: an adapter goes with whoever made it. */
+  inventory(): Promise<readonly InventoryEntry[]> {
+    return Promise.resolve(this.#devices.inventory());
+  }
+
+  egress(): Promise<Egress> {
+    const { ipHelper } = this.#options.libraries;
+    return translatedWin32(
+      "find the way out of this host",
+      () => Promise.resolve(findWindowsEgress(openAdapterList(ipHelper))),
+    );
+  }
+
+  isUdpPortFree(port: number): Promise<boolean> {
+    return translatedWin32(`test UDP port ${port}`, () => Promise.resolve(this.#devices.isUdpPortFree(port)));
+  }
+
+  /** Tells of devices that ended by themselves, and of those whose address has gone to another adapter. */
+  watch(onChange: (name: string) => void): Promise<() => void> {
+    this.#watchers.add(onChange);
+    return Promise.resolve(() => this.#watchers.delete(onChange));
+  }
+
+  yieldAddress(address: IpAddress): Promise<void> {
+    return translatedWin32(
+      `give up address ${formatIp(address)}`,
+      () => Promise.resolve(this.#devices.yieldAddress(address)),
+    );
+  }
+
+  /** The device without an address is told of: whoever keeps it right finds the address on the adapter then. */
+  async admitAdapter(address: IpAddress): Promise<void> {
+    for (const { name, addresses } of this.#devices.inventory()) {
+      if (addresses.length === 0) this.#changed(name);
+    }
+    await translatedWin32(`forward packets at ${formatIp(address)}`, () => {
+      const ipHelper = this.#openIpHelper();
+      const bytes = ipToBytes(address);
+      const holder = decodeUnicastTable(ipHelper.addressTable(AF_INET)).find((one) =>
+        bytesEqual(one.address, bytes)
+      );
+      if (holder === undefined) {
+        throw new NotFoundError("adapter", formatIp(address), {
+          message: `no adapter of this host has address ${formatIp(address)}`,
+        });
+      }
+      setInterface(ipHelper, { luid: holder.luid, family: 4 }, { forwarding: true, weakHost: true });
+      return Promise.resolve();
+    });
+  }
+
+  close(): void {
+    void this.#devices[Symbol.asyncDispose]();
+  }
+
+  #changed(name: string): void {
+    for (const onChange of this.#watchers) onChange(name);
+  }
+
+  /** Why there is no WireGuard. */
+  #missing(): string | undefined {
+    try {
+      this.#openWintun();
+      return undefined;
+    } catch (error) {
+      return `this host has no WireGuard: ${describeError(error)}`;
+    }
+  }
+
+  #openWintun(): Wintun {
+    const { libraries, log } = this.#options;
+    return this.#wintun ??= Wintun.open(
+      libraries.wintun,
+      (level, message) => log[level === "error" ? "warn" : "debug"]("Wintun", { message }),
+    );
+  }
+
+  #openIpHelper(): IpHelper {
+    return this.#ipHelper ??= openIpHelper(this.#options.libraries.ipHelper);
+  }
+
+  /** Windows names the host's adapter after its network. */
+  async #isOwnVnic({ alias }: AddressHolder): Promise<boolean> {
+    const { networks } = await this.#options.marker.load();
+    return networks.some((entry) => isHcnEntry(entry) && alias === `vEthernet (${entry.name})`);
+  }
+}

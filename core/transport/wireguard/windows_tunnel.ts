@@ -1,0 +1,92 @@
+/** What a device in user space is made of on Windows: a Wintun adapter with its session, and events. */
+
+import { WindowsEvent } from "../../../ffi/windows/wait_set.ts";
+import type { Guid } from "../../../ffi/windows/guid.ts";
+import type { Wintun, WintunAdapter, WintunSession } from "../../../ffi/wintun.ts";
+import type { Tunnel, WindowsPlaneStart } from "./packet_plane.ts";
+import { UdpSockets } from "./udp_sockets.ts";
+
+/** What the adapter is, as Windows shows it to people: "ZLayer Tunnel". */
+const TUNNEL_TYPE = "ZLayer";
+/** Bytes of each ring: some 2,800 packets of full size. */
+const RING_BYTES = 4 * 1024 * 1024;
+
+/** See the module. */
+export class WindowsTunnel implements Tunnel {
+  readonly #parts: {
+    readonly adapter: WintunAdapter;
+    readonly session: WintunSession;
+    readonly wakeUp: WindowsEvent;
+    readonly datagrams: WindowsEvent;
+  };
+  readonly #release: AsyncDisposableStack;
+  readonly #isPresent: (luid: bigint) => boolean;
+  readonly start: WindowsPlaneStart;
+
+  private constructor(
+    wintun: Wintun,
+    parts: { adapter: WintunAdapter; session: WintunSession; wakeUp: WindowsEvent; datagrams: WindowsEvent },
+    options: { readonly release: AsyncDisposableStack; readonly isPresent: (luid: bigint) => boolean },
+  ) {
+    this.#parts = parts;
+    this.#release = options.release;
+    this.#isPresent = options.isPresent;
+    this.start = {
+      system: "windows",
+      wintun: wintun.path,
+      session: parts.session.handle,
+      events: {
+        wakeUp: parts.wakeUp.handle,
+        session: parts.session.readEvent,
+        sockets: parts.datagrams.handle,
+      },
+    };
+  }
+
+  /**
+   * Makes an adapter. One that an earlier process had is gone with it, so none is ever opened.
+   *
+   * @param name Of the interface.
+   * @param options `guid`: identity of the adapter. `isPresent`: whether there is an interface with a LUID.
+   * @throws {FfiError} If Wintun refuses.
+   */
+  static async create(
+    wintun: Wintun,
+    name: string,
+    options: { readonly guid: Guid; readonly isPresent: (luid: bigint) => boolean },
+  ): Promise<WindowsTunnel> {
+    await using undo = new AsyncDisposableStack();
+    const wakeUp = undo.use(new WindowsEvent("auto"));
+    const datagrams = undo.use(new WindowsEvent("manual"));
+    const adapter = undo.use(await wintun.create(name, { tunnelType: TUNNEL_TYPE, guid: options.guid }));
+    const session = undo.use(adapter.startSession(RING_BYTES));
+    const parts = { adapter, session, wakeUp, datagrams };
+    return new WindowsTunnel(wintun, parts, { release: undo.move(), isPresent: options.isPresent });
+  }
+
+  get name(): string {
+    return this.#parts.adapter.name;
+  }
+
+  /** What Windows knows the interface by. */
+  get luid(): bigint {
+    return this.#parts.adapter.luid;
+  }
+
+  get isAttached(): boolean {
+    return this.#isPresent(this.luid);
+  }
+
+  wakeUp(): void {
+    this.#parts.wakeUp.signal();
+  }
+
+  bind(port: number, _fwmark: number): UdpSockets {
+    return UdpSockets.bindWindows(port);
+  }
+
+  /** Ends the session, then removes the adapter, which takes Windows a moment. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#release.disposeAsync();
+  }
+}

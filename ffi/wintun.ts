@@ -1,0 +1,336 @@
+/**
+ * `wintun.dll`: layer 3 adapters of Windows. Packets are exchanged through two rings in shared memory.
+ *
+ * An adapter goes with whoever made it: when its handle is closed, or its process ends. Names are for people, and
+ * Wintun renames another adapter that has the one wanted; an adapter is known by its LUID.
+ *
+ * @see wintun.h of Wintun 0.14.
+ */
+
+import { FfiError, LibraryError } from "./errors.ts";
+import { lazyLibrary } from "./library.ts";
+import { PinnedBuffer } from "./memory.ts";
+import { encodeGuid, type Guid } from "./windows/guid.ts";
+import { encodeWide, readWide } from "./windows/wide_string.ts";
+import { Win32Error } from "./windows/win32_error.ts";
+
+/** The functions, with their C types. Those that install or remove devices take seconds. */
+const WINTUN = {
+  /** `HANDLE (LPCWSTR name, LPCWSTR tunnelType, const GUID* requested)` */
+  WintunCreateAdapter: { parameters: ["buffer", "buffer", "buffer"], result: "usize", nonblocking: true },
+  /** `HANDLE (LPCWSTR name)` */
+  WintunOpenAdapter: { parameters: ["buffer"], result: "usize", nonblocking: true },
+  /** `void (HANDLE adapter)` */
+  WintunCloseAdapter: { parameters: ["usize"], result: "void", nonblocking: true },
+  /** `BOOL (void)` */
+  WintunDeleteDriver: { parameters: [], result: "i32", nonblocking: true },
+  /** `void (HANDLE adapter, NET_LUID*)` */
+  WintunGetAdapterLUID: { parameters: ["usize", "buffer"], result: "void" },
+  /** `DWORD (void)`; 0 while the driver is not loaded. */
+  WintunGetRunningDriverVersion: { parameters: [], result: "u32" },
+  /** `void (void (*logger)(int level, DWORD64 time, LPCWSTR message))`; called from any thread. */
+  WintunSetLogger: { parameters: ["function"], result: "void" },
+  /** `HANDLE (HANDLE adapter, DWORD capacity)` */
+  WintunStartSession: { parameters: ["usize", "u32"], result: "usize" },
+  /** `void (HANDLE session)` */
+  WintunEndSession: { parameters: ["usize"], result: "void" },
+  /** `HANDLE (HANDLE session)` */
+  WintunGetReadWaitEvent: { parameters: ["usize"], result: "usize" },
+  /** `BYTE* (HANDLE session, DWORD* size)` */
+  WintunReceivePacket: { parameters: ["usize", "pointer"], result: "usize" },
+  /** `void (HANDLE session, const BYTE*)` */
+  WintunReleaseReceivePacket: { parameters: ["usize", "usize"], result: "void" },
+  /** `BYTE* (HANDLE session, DWORD size)` */
+  WintunAllocateSendPacket: { parameters: ["usize", "u32"], result: "usize" },
+  /** `void (HANDLE session, const BYTE*)` */
+  WintunSendPacket: { parameters: ["usize", "usize"], result: "void" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+const KERNEL32 = {
+  /** `DWORD (void)` */
+  GetLastError: { parameters: [], result: "u32" },
+  /** `void (void* to, const void* from, SIZE_T)`, into memory of ours. */
+  copyOut: { name: "RtlMoveMemory", parameters: ["pointer", "usize", "usize"], result: "void" },
+  /** The same, out of it. */
+  copyIn: { name: "RtlMoveMemory", parameters: ["usize", "buffer", "usize"], result: "void" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** `WINTUN_LOGGER_CALLBACK` */
+const LOGGER = { parameters: ["i32", "u64", "pointer"], result: "void" } as const;
+
+type WintunSymbols = Deno.StaticForeignLibraryInterface<typeof WINTUN>;
+
+const kernel32 = lazyLibrary(["kernel32.dll"], KERNEL32);
+const opened = new Map<string, WintunSymbols>();
+
+/** Smallest ring: `WINTUN_MIN_RING_CAPACITY`. */
+export const MIN_CAPACITY_BYTES = 0x2_0000;
+/** Largest ring: `WINTUN_MAX_RING_CAPACITY`. */
+export const MAX_CAPACITY_BYTES = 0x400_0000;
+/** `WINTUN_MAX_IP_PACKET_SIZE`. */
+const MAX_PACKET_BYTES = 0xffff;
+
+const ERROR_INVALID_DATA = 13;
+const ERROR_HANDLE_EOF = 38;
+const ERROR_NO_MORE_ITEMS = 259;
+
+/** How grave a message of Wintun is: `WINTUN_LOGGER_LEVEL`. */
+export type WintunLogLevel = "info" | "warn" | "error";
+const LOG_LEVELS: readonly WintunLogLevel[] = ["info", "warn", "error"];
+
+/** Opened once; it stays loaded as long as the process. @throws {LibraryError} */
+function wintunAt(path: string): WintunSymbols {
+  let symbols = opened.get(path);
+  if (symbols === undefined) opened.set(path, symbols = lazyLibrary([path], WINTUN)());
+  return symbols;
+}
+
+/** The library. */
+export class Wintun {
+  readonly #symbols: WintunSymbols;
+  readonly #onLog: (level: WintunLogLevel, message: string) => void;
+  /** The last line that told of an error. A call on another thread leaves no last error that could be seen. */
+  #complaint = "";
+  /** One at a time, so that a complaint belongs to whoever gets it. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  private constructor(
+    readonly path: string,
+    onLog: (level: WintunLogLevel, message: string) => void,
+  ) {
+    this.#symbols = wintunAt(path);
+    this.#onLog = onLog;
+    // Threads of Wintun may be in it at any time, so it is there until the process ends.
+    const logger = Deno.UnsafeCallback.threadSafe(
+      LOGGER,
+      (level, _time, message) => this.#log(LOG_LEVELS[level] ?? "error", readWide(message)),
+    );
+    logger.unref();
+    this.#symbols.WintunSetLogger(logger.pointer);
+  }
+
+  /**
+   * Opens it. One per process: the logger is the last one's.
+   *
+   * @param places Absolute paths, tried in order.
+   * @param onLog Told what Wintun has to say.
+   * @throws {LibraryError} If it is in none of them; it names all, and where to get it.
+   */
+  static open(
+    places: readonly string[],
+    onLog: (level: WintunLogLevel, message: string) => void = () => {},
+  ): Wintun {
+    const failures: string[] = [];
+    for (const path of places) {
+      try {
+        return new Wintun(path, onLog);
+      } catch (error) {
+        failures.push(error instanceof Error ? error.message : String(error));
+      }
+    }
+    const cause = new Error(`${failures.join("; ")}; put the wintun.dll of https://www.wintun.net there`);
+    throw new LibraryError("wintun.dll", { cause });
+  }
+
+  /** Version of the driver, `0.14`; undefined while it is not loaded. */
+  get driverVersion(): string | undefined {
+    const version = this.#symbols.WintunGetRunningDriverVersion();
+    return version === 0 ? undefined : `${version >>> 16}.${version & 0xffff}`;
+  }
+
+  /**
+   * Makes an adapter.
+   *
+   * @param name 1 to 127 characters.
+   * @param options `tunnelType`: what kind of thing it is, for people. `guid`: its identity, by which Windows knows
+   * the network again.
+   * @throws {FfiError} If Windows refuses: it takes LocalSystem or an administrator.
+   */
+  create(
+    name: string,
+    options: { readonly tunnelType: string; readonly guid: Guid },
+  ): Promise<WintunAdapter> {
+    const made = this.#last.then(() => this.#create(name, options));
+    this.#last = made.catch(() => {});
+    return made;
+  }
+
+  async #create(
+    name: string,
+    { tunnelType, guid }: { readonly tunnelType: string; readonly guid: Guid },
+  ): Promise<WintunAdapter> {
+    this.#complaint = "";
+    const [wideName, wideType, id] = [encodeWide(name), encodeWide(tunnelType), encodeGuid(guid)];
+    const handle = await this.#symbols.WintunCreateAdapter(wideName, wideType, id);
+    if (handle !== 0n) return new WintunAdapter(this.#symbols, name, handle);
+    const why = this.#complaint || "no reason given; it takes an administrator";
+    const op = `create Wintun adapter ${name}`;
+    throw new FfiError(op, `${op}: WintunCreateAdapter: ${why}`);
+  }
+
+  #log(level: WintunLogLevel, message: string): void {
+    if (level === "error") this.#complaint = message;
+    this.#onLog(level, message);
+  }
+}
+
+/** An adapter of ours. */
+export class WintunAdapter implements AsyncDisposable {
+  readonly #symbols: WintunSymbols;
+  #handle: bigint;
+  /** What Windows knows it by. */
+  readonly luid: bigint;
+
+  /** Takes over a handle. */
+  constructor(symbols: WintunSymbols, readonly name: string, handle: bigint) {
+    this.#symbols = symbols;
+    this.#handle = handle;
+    const luid = new BigUint64Array(1);
+    symbols.WintunGetAdapterLUID(handle, luid);
+    this.luid = luid[0]!;
+  }
+
+  /**
+   * Starts to exchange packets.
+   *
+   * @param capacity Bytes of each ring: a power of two from 128 KiB to 64 MiB.
+   * @throws {RangeError} If it is not.
+   * @throws {Win32Error} If there is a session already, or the adapter is gone.
+   */
+  startSession(capacity: number): WintunSession {
+    checkCapacity(capacity);
+    const session = this.#symbols.WintunStartSession(this.#handle, capacity);
+    const code = kernel32().GetLastError();
+    if (session === 0n) {
+      throw new Win32Error(`start session of Wintun adapter ${this.name}`, "WintunStartSession", code);
+    }
+    return new WintunSession(this.#symbols, session);
+  }
+
+  /** Removes it; its session was ended before. Twice is fine. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const handle = this.#handle;
+    this.#handle = 0n;
+    if (handle !== 0n) await this.#symbols.WintunCloseAdapter(handle);
+  }
+}
+
+/** @throws {RangeError} If a ring cannot have so many bytes. */
+export function checkCapacity(capacity: number): void {
+  const inRange = capacity >= MIN_CAPACITY_BYTES && capacity <= MAX_CAPACITY_BYTES;
+  if (inRange && Number.isInteger(Math.log2(capacity))) return;
+  throw new RangeError(`a Wintun ring has a power of two from 0x20000 to 0x4000000 bytes, got ${capacity}`);
+}
+
+/** The rings of an adapter. */
+export class WintunSession implements Disposable {
+  readonly #symbols: WintunSymbols;
+  #handle: bigint;
+  /** Handle of the event that is set when packets come after there were none. It is the session's to close. */
+  readonly readEvent: number;
+
+  /** Takes over a handle. */
+  constructor(symbols: WintunSymbols, handle: bigint) {
+    this.#symbols = symbols;
+    this.#handle = handle;
+    this.readEvent = Number(symbols.WintunGetReadWaitEvent(handle));
+  }
+
+  /** For a {@linkcode WintunPort}. @throws {TypeError} If it was ended. */
+  get handle(): bigint {
+    if (this.#handle === 0n) throw new TypeError("the Wintun session has ended");
+    return this.#handle;
+  }
+
+  /** Ends it; a second call does nothing. Nobody may be using it, or waiting for its event. */
+  [Symbol.dispose](): void {
+    if (this.#handle !== 0n) this.#symbols.WintunEndSession(this.#handle);
+    this.#handle = 0n;
+  }
+}
+
+/** The functions that packets go through; tests replace them. */
+export interface WintunCalls {
+  readonly wintun: Pick<
+    WintunSymbols,
+    "WintunReceivePacket" | "WintunReleaseReceivePacket" | "WintunAllocateSendPacket" | "WintunSendPacket"
+  >;
+  readonly kernel32: Deno.StaticForeignLibraryInterface<typeof KERNEL32>;
+}
+
+/** Opens the library of a {@linkcode Wintun} on the thread of a data path. @throws {LibraryError} */
+export function wintunCalls(path: string): WintunCalls {
+  return { wintun: wintunAt(path), kernel32: kernel32() };
+}
+
+/** Packets of a session; for the thread of the data path. */
+export class WintunPort {
+  readonly #calls: WintunCalls;
+  readonly #session: bigint;
+  readonly #size = new PinnedBuffer(4);
+  readonly #in = new PinnedBuffer(MAX_PACKET_BYTES);
+  /**
+   * False when the last {@linkcode WintunPort.read} found nothing for a reason that is not plain: then the event may
+   * not be set, and it is better not to wait for long.
+   */
+  isDrained = true;
+  /** Packets that the ring to the system had no room for. */
+  full = 0;
+
+  /** @param session Handle of a {@linkcode WintunSession}. */
+  constructor(calls: WintunCalls, session: bigint) {
+    this.#calls = calls;
+    this.#session = session;
+  }
+
+  /**
+   * Takes a packet from the system.
+   *
+   * @returns A view that the next call overwrites; undefined when none is there.
+   * @throws {Win32Error} The adapter is gone, or the ring is not what it should be: there will be no more packets.
+   */
+  read(): Uint8Array<ArrayBuffer> | undefined {
+    const { wintun, kernel32 } = this.#calls;
+    const packet = wintun.WintunReceivePacket(this.#session, this.#size.pointer);
+    const code = kernel32.GetLastError();
+    if (packet === 0n) return this.#nothing(code);
+    const size = this.#size.view.getUint32(0, true);
+    kernel32.copyOut(this.#in.pointer, packet, BigInt(size));
+    wintun.WintunReleaseReceivePacket(this.#session, packet);
+    return this.#in.bytes.subarray(0, size);
+  }
+
+  #nothing(code: number): undefined {
+    if (code === ERROR_HANDLE_EOF) throw adapterGone("WintunReceivePacket", code);
+    if (code === ERROR_INVALID_DATA) {
+      throw new Win32Error("read from a Wintun ring that is damaged", "WintunReceivePacket", code);
+    }
+    this.isDrained = code === ERROR_NO_MORE_ITEMS;
+  }
+
+  /**
+   * Gives a packet to the system; dropped when the ring is full.
+   *
+   * @param packet An IP packet of 1 to 65535 bytes.
+   * @throws {Win32Error} If the adapter is gone.
+   */
+  write(packet: Uint8Array<ArrayBuffer>): void {
+    if (packet.length === 0 || packet.length > MAX_PACKET_BYTES) return;
+    const { wintun, kernel32 } = this.#calls;
+    const room = wintun.WintunAllocateSendPacket(this.#session, packet.length);
+    const code = kernel32.GetLastError();
+    if (room !== 0n) {
+      kernel32.copyIn(room, packet, BigInt(packet.length));
+      // Whatever was allocated has to be sent, or all that comes after it waits.
+      wintun.WintunSendPacket(this.#session, room);
+    } else if (code === ERROR_HANDLE_EOF) {
+      throw adapterGone("WintunAllocateSendPacket", code);
+    } else {
+      this.full++;
+    }
+  }
+}
+
+function adapterGone(call: string, code: number): Win32Error {
+  return new Win32Error("exchange packets with a Wintun adapter that is gone", call, code);
+}

@@ -1,0 +1,71 @@
+/** The devices' half of the Windows backend: the contract of all backends, and the address shared with HCN. */
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { UnsupportedError } from "../../core/errors.ts";
+import { parseIp } from "../../core/ip/address.ts";
+import { type HcnNetworkEntry, withHcnNetwork } from "../../core/marker.ts";
+import { openIpHelper } from "../../ffi/iphlpapi.ts";
+import { encodeUnicastAddress } from "../../ffi/windows/unicast_address_row.ts";
+import { backendContract } from "../contract/backend_contract.ts";
+import { node, specOf } from "./support/device_rig.ts";
+import { fakePath } from "./support/fake_library.ts";
+import { NETWORK_ID } from "./support/hcn_examples.ts";
+import { WintunHost } from "./support/wintun_host.ts";
+
+backendContract("WindowsBackend", () => Promise.resolve(new WintunHost()), { parts: ["devices"] });
+backendContract(
+  "WindowsBackend without Wintun",
+  () => Promise.resolve(new WintunHost("Z:\\nowhere\\wintun.dll")),
+  {
+    parts: ["devices"],
+  },
+);
+
+const VNIC = "1688849977540608";
+
+Deno.test("the node's address goes to the adapter of our network, packets pass both, and the device is told of [windows T82]", async () => {
+  await using host = new WintunHost();
+  const { devices } = host;
+  const own = specOf(node(1), []);
+  const changes: string[] = [];
+  const stop = await host.backend.watch((name) => changes.push(name));
+  await host.backend.ensureDevice(own);
+  await devices.yieldAddress(own.address.address);
+  assertEquals(host.dump().addresses, []);
+  await assertRejects(() => devices.admitAdapter(own.address.address), Error, "no adapter of this host");
+  host.stack.request("interface", { luid: VNIC, alias: "vEthernet (zlayer-overlay)" });
+  const row = encodeUnicastAddress({
+    luid: BigInt(VNIC),
+    address: Uint8Array.of(10, 200, 1, 1),
+    prefixLength: 28,
+  });
+  assertEquals(openIpHelper(fakePath("iphlpapi_fake.dll")).createAddress(row), 0);
+  const entry: HcnNetworkEntry = {
+    owner: "base",
+    kind: "hcn-internal",
+    name: "zlayer-overlay",
+    id: NETWORK_ID,
+    subnet: "10.200.1.0/28",
+  };
+  await host.marker.update((marker) => withHcnNetwork(marker, entry));
+  await devices.admitAdapter(parseIp("10.200.1.1")!);
+  assertEquals(changes, [own.name, own.name]);
+  await host.backend.ensureDevice(own);
+  const { interfaces, addresses } = host.dump();
+  assertEquals(addresses.map(({ luid }) => luid), [VNIC]);
+  for (const { v4 } of interfaces) assertEquals([v4.weakHostSend, v4.forwarding], [1, 1]);
+  const [device] = await host.backend.inventory();
+  assertEquals(device?.addresses, [own.address]);
+  stop();
+  host.stack.request("interface", { luid: VNIC, present: false });
+});
+
+Deno.test("without wintun.dll it is said where it should be", async () => {
+  await using host = new WintunHost("Z:\\nowhere\\wintun.dll");
+  const { wireguard } = await host.backend.capabilities();
+  assertStringIncludes(wireguard.reason!, "www.wintun.net");
+  await assertRejects(
+    () => host.backend.ensureDevice(specOf(node(1), [])),
+    UnsupportedError,
+    "www.wintun.net",
+  );
+});

@@ -1,0 +1,145 @@
+/** WireGuard between `deno.exe` with the fake Wintun and this machine: through its kernel's TUN, and by hand. */
+import { assert, assertEquals } from "@std/assert";
+import { fromFileUrl } from "@std/path";
+import { parsePrefix } from "../../core/ip/prefix.ts";
+import { parseIp } from "../../core/ip/address.ts";
+import { MESSAGE_INITIATION } from "../../core/wireguard/constants.ts";
+import { PeerEndpoint } from "../../core/wireguard/endpoint.ts";
+import { encodeKey, generateKeyPair } from "../../core/wireguard/keys.ts";
+import { NOBLE_HANDSHAKE } from "../../core/wireguard/noble_provider.ts";
+import { BackendNode } from "../support/backend_node.ts";
+import { echoRequest, isEchoReply } from "../support/icmp.ts";
+import { LiveDevice } from "../support/live_device.ts";
+import { NamedNetns, needing, testName } from "../support/test_netns.ts";
+import { waitFor } from "../support/wait_for.ts";
+import { ECHO_IP, type EchoSummary, runEchoNode } from "../support/wine_echo_node.ts";
+
+/** As `node(1)` of the Windows rig has it. */
+const ITS_KEY = NOBLE_HANDSHAKE.x25519PublicKey(new Uint8Array(32).fill(1));
+const OUR_IP = "10.200.2.1";
+/** The rig may have to build its fakes first, and the machine be busy. */
+const START_MS = 120_000;
+
+/** Bytes at the end of a ping's payload, which tell the node what to do. */
+function pingSaying(text: string, sequence: number): Uint8Array {
+  const packet = echoRequest(OUR_IP, ECHO_IP, { sequence, payloadBytes: 1000 });
+  packet.set(new TextEncoder().encode(text), packet.length - text.length);
+  // Nobody here checks the checksum of what it says.
+  return packet;
+}
+
+/** Pings by hand until there is an answer; a node that has just come up may have missed the first one. */
+async function exchange(live: LiveDevice, sequence: number, text = ""): Promise<void> {
+  let sentAt = -Infinity;
+  await waitFor(`the answer to ping ${sequence}`, () => {
+    const answer = live.take((packet) => isEchoReply(packet, sequence));
+    if (answer !== undefined || performance.now() - sentAt < 2_000) return answer;
+    sentAt = performance.now();
+    live.sendPacket(pingSaying(text, sequence));
+  }, { timeoutMs: START_MS });
+}
+
+Deno.test("[windows T86] WireGuard in deno.exe: pings both ways, a rekey, an adapter that vanishes", async () => {
+  using live = await LiveDevice.bind();
+  const keys = generateKeyPair((bytes) => void crypto.getRandomValues(bytes as Uint8Array<ArrayBuffer>));
+  live.device.setPrivateKey(keys.privateKey);
+  const port = await freePort();
+  const peer = live.device.addPeer(ITS_KEY, live.now, {
+    endpoint: PeerEndpoint.of(parseIp("127.0.0.1")!, port),
+    allowedIps: [parsePrefix("10.200.1.0/24")!],
+  });
+  const node = runEchoNode([String(port), encodeKey(keys.publicKey), String(live.port)]);
+  const talk = async (): Promise<void> => {
+    for (let sequence = 1; sequence <= 20; sequence++) await exchange(live, sequence);
+    // Whoever initiated renews. To our clock the session that the node has made is over, so now that is us.
+    live.aheadMs += 181_000;
+    await exchange(live, 50);
+    const initiations = countInitiations(live);
+    // Our clock is past REKEY_AFTER_TIME; no ping may be lost over the new handshake.
+    live.aheadMs += 121_000;
+    const before = peer.lastHandshakeUnixMs;
+    for (let sequence = 100; sequence < 120; sequence++) live.sendPacket(pingSaying("", sequence));
+    for (let sequence = 100; sequence < 120; sequence++) {
+      await live.packet(`ping ${sequence} over the rekey`, (packet) => isEchoReply(packet, sequence));
+    }
+    assertEquals(countInitiations(live), initiations + 1);
+    await waitFor("the new session", () => peer.lastHandshakeUnixMs !== before);
+    await exchange(live, 200, "zlvanish");
+    await exchange(live, 201);
+    await exchange(live, 202, "zlexit");
+  };
+  const summary = await both(node, talk());
+  assertEquals(summary.losses, 1);
+  assert(summary.answered >= 43, JSON.stringify(summary));
+  assertEquals(summary.crypto, "node:crypto");
+});
+
+/** Waits for both, so that nothing of a test that has failed is left. @returns What the node has to say. */
+async function both<T>(node: Promise<T>, talk: Promise<void>): Promise<T> {
+  await Promise.allSettled([node, talk]);
+  await talk;
+  return await node;
+}
+
+/** A port of 127.0.0.1 that nobody has, a moment ago. */
+async function freePort(): Promise<number> {
+  using other = await LiveDevice.bind();
+  return other.port;
+}
+
+/** Initiations that our side has sent. */
+function countInitiations(live: LiveDevice): number {
+  return live.sentTypes.filter((type) => type === MESSAGE_INITIATION).length;
+}
+
+Deno.test({
+  ...needing(["ip", "ping"], "WireGuard in deno.exe and our device of Linux carry the kernel's pings"),
+  async fn(): Promise<void> {
+    await using stack = new AsyncDisposableStack();
+    const netns = stack.use(await NamedNetns.create());
+    const directory = await Deno.makeTempDir({ prefix: "zt" });
+    stack.defer(() => Deno.remove(directory, { recursive: true }));
+    const linux = stack.use(BackendNode.start(netns, directory));
+    const keys = generateKeyPair((bytes) => void crypto.getRandomValues(bytes as Uint8Array<ArrayBuffer>));
+    const [ownPort, itsPort] = [51_992, 51_993];
+    const device = {
+      name: testName("w"),
+      tag: "zlayer-overlayd/test/0:device",
+      privateKey: encodeKey(keys.privateKey),
+      listenPort: ownPort,
+      address: `${OUR_IP}/16`,
+      mtuBytes: 1420,
+      peers: [{
+        publicKey: encodeKey(ITS_KEY),
+        endpoint: `127.0.0.1:${itsPort}`,
+        allowedIps: ["10.200.1.0/24"],
+      }],
+      routes: [],
+    };
+    await linux.ask({ op: "ensure", device });
+    const main = fromFileUrl(import.meta.resolve("../support/wine_echo_node.ts"));
+    const args = [String(itsPort), encodeKey(keys.publicKey), String(ownPort)];
+    const node = netns.must([Deno.execPath(), "run", "-A", "--frozen", "--no-check", main, ...args], {
+      timeoutMs: 200_000,
+    });
+    const ping = (...more: string[]): Promise<{ code: number; stdout: string }> =>
+      netns.run(["ping", "-W", "2", ...more, ECHO_IP]);
+    const talk = async (): Promise<void> => {
+      await waitFor("the first answer", async () => (await ping("-c", "1")).code === 0, {
+        timeoutMs: START_MS,
+      });
+      for (const size of ["56", "1392"]) {
+        // Until ten are answered: without a deadline ping waits for the last one no longer than for two others.
+        const { code, stdout } = await ping("-c", "10", "-w", "30", "-i", "0.05", "-s", size);
+        assertEquals(code, 0, stdout);
+      }
+      // "zlexit", all over the payload.
+      await ping("-c", "1", "-p", "7a6c65786974");
+    };
+    const output = await both(node, talk());
+    const summary: EchoSummary = JSON.parse(output.trim().split("\n").at(-1)!);
+    assert(summary.answered >= 22 && summary.rxBytes > 10 * 1392, output);
+    const [peer] = (await linux.read(device.name)).peers;
+    assert(peer!.handshake > 0 && peer!.rxBytes > 10 * 1392);
+  },
+});
