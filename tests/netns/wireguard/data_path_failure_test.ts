@@ -6,6 +6,7 @@ import { NotFoundError, OverlayError } from "../../../core/errors.ts";
 import { parsePrefix } from "../../../core/ip/prefix.ts";
 import { type Log, SILENT_LOG } from "../../../core/log.ts";
 import { planRepair } from "../../../core/network/reconcile.ts";
+import { LinuxTunnel } from "../../../core/transport/wireguard/linux_tunnel.ts";
 import { UserspaceDevice } from "../../../core/transport/wireguard/userspace_device.ts";
 import { generateKeyPair } from "../../../core/wireguard/keys.ts";
 import { LinuxTun } from "../../../ffi/linux_tun.ts";
@@ -65,7 +66,7 @@ Deno.test({
   async fn(): Promise<void> {
     await using _audit = await LeakAudit.begin();
     const before = await countDescriptors({ netlink: true });
-    const device = await UserspaceDevice.start(LinuxTun.open(testName("g")));
+    const device = await UserspaceDevice.start(new LinuxTunnel(LinuxTun.open(testName("g"))));
     const { promise, resolve } = Promise.withResolvers<Error>();
     device.onFailure = resolve;
     await device.write({ privateKey: newKeys().privateKey, listenPort: 0, peers: [badPeer()] });
@@ -83,7 +84,8 @@ Deno.test({
   async fn(): Promise<void> {
     // Standard input is no TUN device.
     const tun = { fd: 0, name: "none", [Symbol.dispose]: () => {} } as unknown as LinuxTun;
-    const fail = (): Promise<unknown> => assertRejects(() => UserspaceDevice.start(tun), OverlayError);
+    const fail = (): Promise<unknown> =>
+      assertRejects(() => UserspaceDevice.start(new LinuxTunnel(tun)), OverlayError);
     // What a process opens with its first worker and keeps.
     await fail();
     const before = await countDescriptors();
