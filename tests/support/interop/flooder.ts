@@ -24,12 +24,14 @@ import { newKeys, PORT } from "./wireguard_end.ts";
 
 /** Datagrams of one call. */
 const PER_CALL = 40;
-/** Least time between two bursts. */
-const PAUSE_MS = 100;
+/** Time between two looks for cookies. */
+const LOOK_MS = 50;
+/** Least time between two bursts; a device stays under load for a second. */
+const PAUSE_MS = 500;
 /** Most time, should answers be lost. */
 const PATIENCE_MS = 5_000;
-/** Half a burst answered later than this, the whole may take the second for which a device stays under load. */
-const GAP_MS = 250;
+/** A device that takes longer for its first cookie may leave the second for which it stays under load unused. */
+const GAP_MS = 700;
 const RECEIPT = PER_CALL * INITIATION_BYTES;
 const RECEIPT_BYTES = 65536;
 
@@ -39,7 +41,7 @@ export interface FloodOptions {
   readonly target: Uint8Array;
   /** Its address; the port is {@linkcode PORT}. */
   readonly address: string;
-  /** Initiations at once. The next ones follow when half of them are answered by cookies, up to ten times a second. */
+  /** Initiations at once. The next ones follow when one of them is answered by a cookie, twice a second at most. */
   readonly burst: number;
 }
 
@@ -82,13 +84,15 @@ export class Flooder implements AsyncDisposable {
   /** More than the device can answer would only be a queue that nobody gets through, cookie or not. */
   async #run(): Promise<void> {
     while (!this.#isEnded) {
-      const [sentAt, goal] = [performance.now(), this.cookies + this.#options.burst / 2];
+      const [sentAt, before] = [performance.now(), this.cookies];
       this.#sendBurst();
+      let waitedMs = 0;
       do {
-        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+        await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
         this.#receive();
-      } while (!this.#isEnded && this.cookies < goal && performance.now() - sentAt < PATIENCE_MS);
-      if (performance.now() - sentAt > GAP_MS) this.isGapless = false;
+        waitedMs = performance.now() - sentAt;
+        if (waitedMs > GAP_MS) this.isGapless = false;
+      } while (!this.#isEnded && (waitedMs < PAUSE_MS || this.cookies === before && waitedMs < PATIENCE_MS));
     }
   }
 
