@@ -108,7 +108,7 @@ export class Flooder implements AsyncDisposable {
   #receive(): void {
     for (;;) {
       const bytes = this.#port.receive(RECEIPT, RECEIPT_BYTES);
-      if (bytes === 0) return;
+      if (bytes < 0) return;
       const isCookies = this.#arena.bytes[RECEIPT] === MESSAGE_COOKIE_REPLY &&
         this.#port.segmentBytes === COOKIE_REPLY_BYTES;
       if (isCookies) this.cookies += bytes / COOKIE_REPLY_BYTES;
