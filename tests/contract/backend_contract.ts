@@ -6,60 +6,20 @@
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import type {
-  ContainerLinkSpec,
-  DevicePeer,
-  DeviceSpec,
-  NetworkBackend,
-  ServiceNetworkSpec,
-} from "../../core/backend/backend.ts";
-import {
-  AlreadyExistsError,
-  InvalidConfigError,
-  NotFoundError,
-  UnsupportedError,
-} from "../../core/errors.ts";
+import type { ContainerLinkSpec, ServiceNetworkSpec } from "../../core/backend/backend.ts";
+import { AlreadyExistsError, InvalidConfigError, NotFoundError } from "../../core/errors.ts";
 import { parseIp } from "../../core/ip/address.ts";
 import { formatPrefix, parsePrefix } from "../../core/ip/prefix.ts";
 import { waitFor } from "../support/wait_for.ts";
+import {
+  type Body,
+  type ContractContainer,
+  type ContractRig,
+  INSTALLATION,
+  type Register,
+} from "./contract_rig.ts";
+import { deviceTests, foreignDeviceTests, noDeviceTests } from "./device_contract.ts";
 
-/** A link as someone sees who knows nothing of the backend. */
-export interface ObservedLink {
-  readonly kind: string;
-  readonly tag: string;
-  readonly up: boolean;
-  readonly master?: string;
-  readonly mtuBytes: number;
-  /** `10.0.0.1/24`, link-local ones left out. */
-  readonly addresses: readonly string[];
-}
-
-/** The host as someone else sees and changes it. */
-export interface HostObserver {
-  link(name: string): Promise<ObservedLink | undefined>;
-  /** Makes a bridge as another program would. */
-  makeBridge(name: string, tag?: string): Promise<void>;
-  deleteByHand(name: string): Promise<void>;
-}
-
-/** A process in a network namespace of its own. */
-export interface ContractContainer {
-  readonly pid: number;
-  /** Ends the process; its namespace goes with it. */
-  kill(): Promise<void>;
-  link(name: string): Promise<{ readonly addresses: readonly string[]; readonly mac: string } | undefined>;
-}
-
-/** What a backend is tested with. */
-export interface ContractRig extends AsyncDisposable {
-  readonly backend: NetworkBackend;
-  readonly host: HostObserver;
-  /** Pid of a process in the namespace that the backend works in. */
-  readonly ownPid: number;
-  startContainer(): Promise<ContractContainer>;
-}
-
-const INSTALLATION = "zlayer-overlayd/contract/0123456789abcdef";
 const BRIDGE: ServiceNetworkSpec = {
   name: "ztbr0",
   tag: `${INSTALLATION}:service-web`,
@@ -91,33 +51,6 @@ function eth1(host = "zteth1"): ContainerLinkSpec {
   };
 }
 
-function key(byte: number): Uint8Array<ArrayBuffer> {
-  // Clamped as X25519 keys are (RFC 7748 §5), so that kernels return what they were given.
-  return Uint8Array.from({ length: 32 }, (_, i) => i === 0 ? byte & 0xf8 : i === 31 ? 0x40 : byte);
-}
-
-function peer(byte: number, fields: Partial<DevicePeer> = {}): DevicePeer {
-  return {
-    publicKey: Uint8Array.from({ length: 32 }, (_, i) => i === 31 ? byte & 0x7f : byte),
-    allowedIps: [parsePrefix(`10.215.${byte}.0/24`)!],
-    keepaliveSeconds: 25,
-    ...fields,
-  };
-}
-
-const DEVICE: DeviceSpec = {
-  name: "ztwg0",
-  tag: `${INSTALLATION}:global`,
-  privateKey: key(8),
-  listenPort: 51777,
-  address: parsePrefix("10.215.0.1/16")!,
-  mtuBytes: 1420,
-  peers: [peer(1, { endpoint: { ip: parseIp("192.0.2.1")!, port: 51820 } }), peer(2)],
-  routes: [parsePrefix("10.216.3.0/24")!],
-};
-
-type Body = (rig: ContractRig) => Promise<void>;
-
 const PARTS = {
   networks: networkTests,
   processes: processTests,
@@ -126,21 +59,33 @@ const PARTS = {
   observation: observationTests,
   devices: deviceTests,
   foreignDevices: foreignDeviceTests,
+  noDevices: noDeviceTests,
 } as const;
 
 /** One part of the suite. */
 export type ContractPart = keyof typeof PARTS;
 
+/** Parts of a system that joins containers by links, besides those about WireGuard. */
+export const LINK_PARTS: readonly ContractPart[] = [
+  "networks",
+  "processes",
+  "attachments",
+  "removals",
+  "observation",
+];
+
+const WHOLE: readonly ContractPart[] = [...LINK_PARTS, "devices", "foreignDevices"];
+
 /**
  * Registers the suite.
  *
  * @param name Of the backend, for the names of the tests.
- * @param options `parts`: those that the backend's system has; all unless given.
+ * @param options `parts`: those that the backend's system has; by default those of one with links and WireGuard.
  */
 export function backendContract(
   name: string,
   open: () => Promise<ContractRig>,
-  { parts = Object.keys(PARTS) as ContractPart[] }: { readonly parts?: readonly ContractPart[] } = {},
+  { parts = WHOLE }: { readonly parts?: readonly ContractPart[] } = {},
 ): void {
   const test = (title: string, body: Body): void => {
     Deno.test(`${name}: ${title}`, async () => {
@@ -150,8 +95,6 @@ export function backendContract(
   };
   for (const part of parts) PARTS[part](test);
 }
-
-type Register = (title: string, body: Body) => void;
 
 function networkTests(test: Register): void {
   test("ensureServiceNetwork() makes the bridge as specified, and again changes nothing", async (rig) => {
@@ -393,104 +336,6 @@ function observationTests(test: Register): void {
     await rig.backend.removeServiceNetwork(BRIDGE.name, BRIDGE.tag);
     assertEquals(names, []);
   });
-}
-
-function deviceTests(test: Register): void {
-  test("without WireGuard devices are refused with the reason; with it they are made", async (rig) => {
-    const { wireguard } = await rig.backend.capabilities();
-    if (wireguard.kind === "none") {
-      assert(wireguard.reason);
-      await assertRejects(() => rig.backend.ensureDevice(DEVICE), UnsupportedError, "WireGuard");
-      assertEquals(await rig.host.link(DEVICE.name), undefined);
-      return;
-    }
-    await deviceLifeCycle(rig);
-    await unsaidEndpoint(rig);
-  });
-
-  test("a device that is not there is not found, and removing it is success", async (rig) => {
-    await assertRejects(() => rig.backend.readDevice("ztnosuch"), NotFoundError, "ztnosuch");
-    const change = { set: [], remove: [], addRoutes: [], removeRoutes: [] };
-    await assertRejects(() => rig.backend.changeDevice("ztnosuch", change), NotFoundError, "ztnosuch");
-    await rig.backend.removeDevice("ztnosuch", "any");
-  });
-}
-
-async function unsaidEndpoint({ backend }: ContractRig): Promise<void> {
-  await backend.ensureDevice(DEVICE);
-  const { endpoint, ...unsaid } = DEVICE.peers[0]!;
-  const set = [{ ...unsaid, allowedIps: [] }];
-  await backend.changeDevice(DEVICE.name, { set, remove: [], addRoutes: [], removeRoutes: [] });
-  const { kind, peers } = await backend.readDevice(DEVICE.name);
-  assertEquals(kind, (await backend.capabilities()).wireguard.kind);
-  const isSame = (one: DevicePeer): boolean => one.publicKey.join() === unsaid.publicKey.join();
-  assertEquals(peers.find(isSame)?.endpoint, endpoint, "a peer set without an endpoint keeps the one it has");
-  await backend.removeDevice(DEVICE.name, DEVICE.tag);
-}
-
-async function deviceLifeCycle(rig: ContractRig): Promise<void> {
-  const { backend, host } = rig;
-  for (let i = 0; i < 2; i++) {
-    await backend.ensureDevice(DEVICE);
-    const link = await host.link(DEVICE.name);
-    assertEquals([link?.tag, link?.up, link?.mtuBytes, link?.addresses], [
-      DEVICE.tag,
-      true,
-      1420,
-      ["10.215.0.1/16"],
-    ]);
-  }
-  assert(!await backend.isUdpPortFree(DEVICE.listenPort));
-  const state = await backend.readDevice(DEVICE.name);
-  assertEquals(state.listenPort, DEVICE.listenPort);
-  assertEquals(new Set(state.peers.map(describePeer)), new Set(DEVICE.peers.map(describePeer)));
-  assertEquals(state.peers.map((one) => one.lastHandshakeUnixSecs), [0, 0]);
-  const moved = parsePrefix("10.215.1.0/24")!;
-  await backend.changeDevice(DEVICE.name, {
-    set: [peer(2, { allowedIps: [parsePrefix("10.215.2.0/24")!, moved], keepaliveSeconds: 0 }), peer(3)],
-    remove: [peer(1).publicKey, peer(9).publicKey],
-    addRoutes: [parsePrefix("10.217.0.0/16")!],
-    removeRoutes: DEVICE.routes,
-  });
-  const changed = await backend.readDevice(DEVICE.name);
-  assertEquals(
-    new Set(changed.peers.map(describePeer)),
-    new Set([
-      describePeer(
-        peer(2, { allowedIps: [parsePrefix("10.215.2.0/24")!, moved], keepaliveSeconds: 0 }),
-      ),
-      describePeer(peer(3)),
-    ]),
-  );
-  await backend.removeDevice(DEVICE.name, "another tag");
-  assert(await host.link(DEVICE.name));
-  await backend.removeDevice(DEVICE.name, DEVICE.tag);
-  assertEquals(await host.link(DEVICE.name), undefined);
-  assert(await backend.isUdpPortFree(DEVICE.listenPort));
-}
-
-function foreignDeviceTests(test: Register): void {
-  test("a device is not made where another's link has its name", foreignDevice);
-}
-
-async function foreignDevice(rig: ContractRig): Promise<void> {
-  if ((await rig.backend.capabilities()).wireguard.kind === "none") return;
-  await rig.host.makeBridge(DEVICE.name, "someone else");
-  await assertRejects(
-    () => rig.backend.ensureDevice(DEVICE),
-    AlreadyExistsError,
-    `Kernel link '${DEVICE.name}' already exists`,
-  );
-  await rig.backend.removeDevice(DEVICE.name, DEVICE.tag);
-  assert(await rig.host.link(DEVICE.name));
-  await rig.host.deleteByHand(DEVICE.name);
-}
-
-/** A peer as text; the order of allowed IPs means nothing. */
-function describePeer(one: DevicePeer): string {
-  const ips = one.allowedIps.map(formatPrefix).sort().join();
-  const endpoint = one.endpoint ? `${one.endpoint.ip.value}:${one.endpoint.port}` : "none";
-  return `${one.publicKey.join()} ${endpoint} ${ips} ${one.keepaliveSeconds}`;
 }
 
 async function cleanUp(rig: ContractRig, container: ContractContainer): Promise<void> {

@@ -2,12 +2,7 @@
 
 import { LinuxBackend } from "../../core/backend/linux.ts";
 import { SILENT_LOG } from "../../core/log.ts";
-import type {
-  ContractContainer,
-  ContractRig,
-  HostObserver,
-  ObservedLink,
-} from "../contract/backend_contract.ts";
+import type { ContractContainer, ContractRig, HostObserver, ObservedLink } from "../contract/contract_rig.ts";
 import { LeakAudit } from "./leak_audit.ts";
 import { Container, HERE, type IpObject } from "./test_netns.ts";
 

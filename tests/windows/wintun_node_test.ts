@@ -15,9 +15,7 @@ backendContract("WindowsBackend", () => Promise.resolve(new WintunHost()), { par
 backendContract(
   "WindowsBackend without Wintun",
   () => Promise.resolve(new WintunHost("Z:\\nowhere\\wintun.dll")),
-  {
-    parts: ["devices"],
-  },
+  { parts: ["noDevices"] },
 );
 
 const VNIC = "1688849977540608";

@@ -5,7 +5,7 @@ import { WintunNode } from "../../../core/backend/windows/wintun_node.ts";
 import { systemClock } from "../../../core/clock.ts";
 import { SILENT_LOG } from "../../../core/log.ts";
 import { MarkerFile } from "../../../core/marker_file.ts";
-import type { ContractRig, HostObserver, ObservedLink } from "../../contract/backend_contract.ts";
+import type { ContractRig, HostObserver, ObservedLink } from "../../contract/contract_rig.ts";
 import { MemoryFiles } from "../../support/container_rig.ts";
 import type { HostDump } from "./device_rig.ts";
 import { FakeLibrary, fakePath } from "./fake_library.ts";
