@@ -4,6 +4,7 @@
  */
 
 import type { DevicePeerState, PeerNews } from "../backend/backend.ts";
+import { describeError } from "../errors.ts";
 import { peerKey } from "../state/state_store.ts";
 import { encodeKey } from "../wireguard/keys.ts";
 import type { EngineContext } from "./context.ts";
@@ -65,7 +66,16 @@ export class PeerWatch {
   /** Begins to look, now and then. */
   start(): void {
     if (this.#stopped) return;
-    this.#cancel = this.#context.clock.after(INTERVAL_MS, () => void this.look().then(() => this.start()));
+    this.#cancel = this.#context.clock.after(INTERVAL_MS, () => void this.#lookAgain());
+  }
+
+  async #lookAgain(): Promise<void> {
+    try {
+      await this.look();
+    } catch (error) {
+      this.#context.log.warn("cannot look at peers", { err: describeError(error) });
+    }
+    this.start();
   }
 
   /** Ends both. */
