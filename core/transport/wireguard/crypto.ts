@@ -62,17 +62,19 @@ export function libcryptoProvider(): PacketProvider {
   const library = Libcrypto.open();
   return {
     name: "libcrypto",
-    ...libcryptoHandshake(),
+    ...handshakeBy(LibcryptoX25519.open),
     packet: library,
     cipherOf: (arena) => new NativeArena<LibcryptoKey>(library, arena.address),
   };
 }
 
-/** X25519, nine tenths of a handshake, by OpenSSL if it does that right; the rest by noble. */
-function libcryptoHandshake(): Pick<PacketProvider, "handshake" | "handshakesPerSecond"> {
+/** X25519, nine tenths of a handshake, by a library if it is there and does that right; the rest by noble. */
+export function handshakeBy(
+  openCurve: () => Pick<LibcryptoX25519, "publicKey" | "sharedSecret">,
+): Pick<PacketProvider, "handshake" | "handshakesPerSecond"> {
   const noble = { handshake: NOBLE_HANDSHAKE, handshakesPerSecond: NOBLE_HANDSHAKES_PER_SECOND };
   try {
-    const curve = LibcryptoX25519.open();
+    const curve = openCurve();
     const handshake: HandshakeCrypto = {
       ...NOBLE_HANDSHAKE,
       x25519PublicKey: (privateKey) => curve.publicKey(privateKey),
@@ -102,7 +104,7 @@ export function libgcryptProvider(): PacketProvider {
   const library = Libgcrypt.open();
   return {
     name: "libgcrypt",
-    ...libcryptoHandshake(),
+    ...handshakeBy(LibcryptoX25519.open),
     packet: library,
     cipherOf: (arena) => new NativeArena<LibgcryptKey>(library, arena.address),
   };

@@ -3,6 +3,7 @@ import { LibraryError } from "../../../../ffi/errors.ts";
 import { lazyLibrary } from "../../../../ffi/library.ts";
 import {
   choosePacketProvider,
+  handshakeBy,
   libcryptoProvider,
   libgcryptProvider,
   type PacketProvider,
@@ -10,7 +11,7 @@ import {
 } from "../../../../core/transport/wireguard/crypto.ts";
 import { nodeProvider } from "../../../../core/transport/wireguard/node_provider.ts";
 import type { PacketCrypto } from "../../../../core/wireguard/crypto_provider.ts";
-import { nobleProvider } from "../../../../core/wireguard/noble_provider.ts";
+import { NOBLE_HANDSHAKE, nobleProvider } from "../../../../core/wireguard/noble_provider.ts";
 import { PinnedBuffer } from "../../../../ffi/memory.ts";
 import { seededTest } from "../../../support/seeded_random.ts";
 import { cryptoProviderContract } from "../../../contract/crypto_provider_contract.ts";
@@ -131,3 +132,20 @@ seededTest(
     for (const [k, { packet }] of providers.entries()) packet.releaseKey(keys[k]!);
   },
 );
+
+Deno.test("handshakeBy() takes noble where X25519 of the library is absent, differs or takes any point", () => {
+  const good = { publicKey: NOBLE_HANDSHAKE.x25519PublicKey, sharedSecret: NOBLE_HANDSHAKE.x25519 };
+  const flipped = (bytes: Uint8Array | undefined): Uint8Array | undefined => bytes?.map((byte) => byte ^ 1);
+  const isNoble = (curve: typeof good): boolean => handshakeBy(() => curve).handshake === NOBLE_HANDSHAKE;
+  assertEquals(isNoble(good), false);
+  const sharedSecret: typeof good.sharedSecret = (own, theirs) => flipped(good.sharedSecret(own, theirs));
+  assertEquals(isNoble({ ...good, sharedSecret }), true, "both sides alike, but not X25519");
+  assertEquals(isNoble({ ...good, publicKey: (own) => flipped(good.publicKey(own))! }), true);
+  const trusting: typeof good.sharedSecret = (own, theirs) =>
+    good.sharedSecret(own, theirs) ?? new Uint8Array(32);
+  assertEquals(isNoble({ ...good, sharedSecret: trusting }), true, "a point of low order");
+  const absent = (): typeof good => {
+    throw new LibraryError("libzt-no-such.so");
+  };
+  assertEquals(handshakeBy(absent).handshake, NOBLE_HANDSHAKE);
+});
