@@ -57,6 +57,18 @@ export function choosePacketProvider(
   return withSubarrays(nobleProvider());
 }
 
+/**
+ * Initializes the libraries that want that done by one thread before others use them; to be called before the first
+ * worker starts. Those that are absent are passed over.
+ */
+export function initializeLibraries(): void {
+  try {
+    Libgcrypt.open();
+  } catch {
+    // The worker takes another one.
+  }
+}
+
 /** OpenSSL 3. @throws {LibraryError} If it is not there. */
 export function libcryptoProvider(): PacketProvider {
   const library = Libcrypto.open();

@@ -2,6 +2,7 @@
 
 import type { LinuxTun } from "../../../ffi/linux_tun.ts";
 import { WakeUp } from "../../../ffi/poll_set.ts";
+import { initializeLibraries } from "./crypto.ts";
 import type { LinuxPlaneStart, Tunnel } from "./packet_plane.ts";
 import { UdpSockets } from "./udp_sockets.ts";
 
@@ -13,6 +14,7 @@ export class LinuxTunnel implements Tunnel {
   /** Takes over a TUN device; one that is persistent outlives this object. */
   constructor(tun: LinuxTun) {
     this.#tun = tun;
+    initializeLibraries();
   }
 
   get name(): string {
