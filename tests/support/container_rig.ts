@@ -8,6 +8,7 @@ import { FakeBackend } from "../../core/backend/fake.ts";
 import { libraryChannel } from "../../core/backend/windows/channel.ts";
 import type { HcnChannel } from "../../core/backend/windows/channel.ts";
 import { HcnContainers } from "../../core/backend/windows/containers.ts";
+import type { AddressSharing } from "../../core/backend/windows/node_devices.ts";
 import { decodeMarker, EMPTY_MARKER, encodeMarker, type MarkerEntry } from "../../core/marker.ts";
 import { MarkerFile } from "../../core/marker_file.ts";
 import type { PrivateFileSystem } from "../../core/private_files.ts";
@@ -69,6 +70,8 @@ export class ContainerRig implements AsyncDisposable {
   readonly marker = new MarkerFile("agent_network.json", { log: this.node.log, files: this.files });
   containers!: HcnContainers;
   uplinkAdapter: string | undefined;
+  /** The WireGuard devices of the node; undefined for none. */
+  devices: AddressSharing | undefined;
   openChannel = (): HcnChannel => libraryChannel(this.library);
 
   /** A rig with an engine, node id 1, and, unless it is `null`, a global overlay with this slice. */
@@ -101,6 +104,7 @@ export class ContainerRig implements AsyncDisposable {
       clock,
       log,
       uplinkAdapter: this.uplinkAdapter,
+      ...(this.devices === undefined ? {} : { devices: this.devices }),
     });
     this.containers = containers;
     await this.node.boot({
