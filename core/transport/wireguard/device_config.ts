@@ -90,6 +90,11 @@ export function describeDevice(device: Device, privateKey: Uint8Array | undefine
   };
 }
 
+/** The same without secrets, for those who look at a device every now and then. */
+export function withoutKeys({ privateKey: _, ...device }: WireGuardDevice): WireGuardDevice {
+  return { ...device, peers: (device.peers ?? []).map(({ presharedKey: _, ...peer }) => peer) };
+}
+
 function describePeer(device: Device, peer: Peer): WireGuardPeer {
   const { endpoint, lastHandshakeUnixMs } = peer;
   return {

@@ -18,7 +18,7 @@ export type WorkerRequest =
     | { readonly kind: "mtu"; readonly mtuBytes: number }
     | { readonly kind: "configure"; readonly change: DeviceRequest }
     | { readonly kind: "greet" }
-    | { readonly kind: "describe" }
+    | { readonly kind: "describe"; readonly withKeys: boolean }
     | { readonly kind: "close" }
   );
 

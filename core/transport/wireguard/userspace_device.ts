@@ -77,14 +77,18 @@ export class UserspaceDevice implements AsyncDisposable {
     return this.#failure === undefined && this.#tunnel.isAttached;
   }
 
-  /** Reads the device. */
+  /** Reads the device, keys included. */
   async read(): Promise<WireGuardDevice> {
-    return (await this.report()).device;
+    return (await this.#report(true)).device;
   }
 
-  /** Reads the device and what it has dropped. */
-  async report(): Promise<DeviceReport> {
-    const { device, drops } = await this.#ask({ kind: "describe" }) as DeviceReport;
+  /** Reads the device and what it has dropped; no secret key leaves the data path for it. */
+  report(): Promise<DeviceReport> {
+    return this.#report(false);
+  }
+
+  async #report(withKeys: boolean): Promise<DeviceReport> {
+    const { device, drops } = await this.#ask({ kind: "describe", withKeys }) as DeviceReport;
     const own = { name: this.#tunnel.name, listenPort: this.#listenPort, fwmark: this.#fwmark };
     return { device: { ...device, ...own }, drops };
   }

@@ -5,7 +5,9 @@
  * has to bring before it may block again.
  */
 
+import type { DeviceReport } from "./control_plane.ts";
 import { DataPlane } from "./data_plane.ts";
+import { withoutKeys } from "./device_config.ts";
 import type { WorkerFailure, WorkerNews, WorkerReply, WorkerRequest } from "./messages.ts";
 import type { NewsItem } from "./news.ts";
 import type { PacketPlane, PlaneStart } from "./packet_plane.ts";
@@ -92,12 +94,17 @@ class DeviceWorker {
       case "greet":
         return plane.greet();
       case "describe":
-        return plane.describe();
+        return request.withKeys ? plane.describe() : reportWithoutKeys(plane);
       case "close":
         this.#isClosed = true;
         return plane.close();
     }
   }
+}
+
+function reportWithoutKeys(plane: PacketPlane): DeviceReport {
+  const { device, drops } = plane.describe();
+  return { device: withoutKeys(device), drops };
 }
 
 function textOf(error: unknown): string {

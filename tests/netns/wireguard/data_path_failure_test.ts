@@ -80,6 +80,22 @@ Deno.test({
 });
 
 Deno.test({
+  ...needing(["ip"], "a device tells its secret keys to those alone who read it to change it"),
+  async fn(): Promise<void> {
+    await using _audit = await LeakAudit.begin();
+    await using device = await UserspaceDevice.start(new LinuxTunnel(LinuxTun.open(testName("g"))));
+    const [{ privateKey }, { publicKey }] = [newKeys(), newKeys()];
+    const presharedKey = new Uint8Array(32).fill(7);
+    await device.write({ privateKey, listenPort: 0, peers: [{ publicKey, presharedKey }] });
+    const whole = await device.read();
+    assertEquals([whole.privateKey, whole.peers?.[0]?.presharedKey], [privateKey, presharedKey]);
+    const told = (await device.report()).device;
+    assertEquals([told.privateKey, told.peers?.[0]?.presharedKey], [undefined, undefined]);
+    assertEquals([told.publicKey, told.peers?.[0]?.publicKey], [whole.publicKey, publicKey]);
+  },
+});
+
+Deno.test({
   ...needing(["ip"], "a data path that cannot begin leaves nothing open"),
   async fn(): Promise<void> {
     // Standard input is no TUN device.
