@@ -7,13 +7,13 @@
  */
 
 import { Libcrypto, type LibcryptoKey } from "../../../ffi/libcrypto.ts";
-import { LibcryptoX25519 } from "../../../ffi/libcrypto_x25519.ts";
 import { Libgcrypt, type LibgcryptKey } from "../../../ffi/libgcrypt.ts";
 import type { PinnedBuffer } from "../../../ffi/memory.ts";
 import type { AeadKey, CryptoProvider, HandshakeCrypto } from "../../wireguard/crypto_provider.ts";
 import { NOBLE_HANDSHAKE, nobleProvider } from "../../wireguard/noble_provider.ts";
 import { passesSelfTest } from "./crypto_self_test.ts";
 import { nodeProvider } from "./node_provider.ts";
+import { type Curve, NODE_CURVE } from "./node_x25519.ts";
 
 /** The cipher on one pinned memory, by offsets into it. */
 export interface ArenaCipher {
@@ -23,29 +23,37 @@ export interface ArenaCipher {
   open(key: AeadKey, counterHigh: number, counterLow: number, offset: number, length: number): boolean;
 }
 
-/** A provider and what it needs to be fast. */
-export interface PacketProvider extends CryptoProvider {
-  /** Its cipher on a memory that stays where it is. */
+/** A provider whose cipher works on memory that stays where it is. */
+export interface CipherProvider extends CryptoProvider {
+  /** Its cipher on such a memory. */
   cipherOf(arena: PinnedBuffer): ArenaCipher;
+}
+
+/** What a data path encrypts with. */
+export interface PacketProvider extends CipherProvider {
   /** Handshake messages that it computes in a second on a good part of one core. */
   readonly handshakesPerSecond: number;
 }
 
-/** A handshake costs some 3 ms by noble, a sixth of that where OpenSSL multiplies. */
-const NOBLE_HANDSHAKES_PER_SECOND = 100, LIBCRYPTO_HANDSHAKES_PER_SECOND = 500;
+/** A handshake costs some 3 ms by noble, a sixth of that where `node:crypto` multiplies. */
+const NOBLE_HANDSHAKES_PER_SECOND = 100, NODE_HANDSHAKES_PER_SECOND = 500;
 
 /** Candidates, the fastest first; each may throw when its library is not there. */
-const CANDIDATES: readonly (() => PacketProvider)[] = [
+const CANDIDATES: readonly (() => CipherProvider)[] = [
   libgcryptProvider,
   libcryptoProvider,
   () => withSubarrays(nodeProvider()),
   () => withSubarrays(nobleProvider()),
 ];
 
-/** Picks the first provider that works. Noble always does. */
+/** Picks the first provider that works, and the fastest handshake. Noble always works. */
 export function choosePacketProvider(
-  candidates: readonly (() => PacketProvider)[] = CANDIDATES,
+  candidates: readonly (() => CipherProvider)[] = CANDIDATES,
 ): PacketProvider {
+  return { ...chooseCipher(candidates), ...handshakeBy(NODE_CURVE) };
+}
+
+function chooseCipher(candidates: readonly (() => CipherProvider)[]): CipherProvider {
   for (const make of candidates) {
     try {
       const provider = make();
@@ -70,33 +78,29 @@ export function initializeLibraries(): void {
 }
 
 /** OpenSSL 3. @throws {LibraryError} If it is not there. */
-export function libcryptoProvider(): PacketProvider {
+export function libcryptoProvider(): CipherProvider {
   const library = Libcrypto.open();
   return {
     name: "libcrypto",
-    ...handshakeBy(LibcryptoX25519.open),
+    handshake: NOBLE_HANDSHAKE,
     packet: library,
     cipherOf: (arena) => new NativeArena<LibcryptoKey>(library, arena.address),
   };
 }
 
-/** X25519, nine tenths of a handshake, by a library if it is there and does that right; the rest by noble. */
-export function handshakeBy(
-  openCurve: () => Pick<LibcryptoX25519, "publicKey" | "sharedSecret">,
-): Pick<PacketProvider, "handshake" | "handshakesPerSecond"> {
-  const noble = { handshake: NOBLE_HANDSHAKE, handshakesPerSecond: NOBLE_HANDSHAKES_PER_SECOND };
+/** X25519, nine tenths of a handshake, by this curve if it does that right; the rest by noble. */
+export function handshakeBy(curve: Curve): Pick<PacketProvider, "handshake" | "handshakesPerSecond"> {
+  const handshake: HandshakeCrypto = {
+    ...NOBLE_HANDSHAKE,
+    x25519PublicKey: (privateKey) => curve.publicKey(privateKey),
+    x25519: (privateKey, publicKey) => curve.sharedSecret(privateKey, publicKey),
+  };
   try {
-    const curve = openCurve();
-    const handshake: HandshakeCrypto = {
-      ...NOBLE_HANDSHAKE,
-      x25519PublicKey: (privateKey) => curve.publicKey(privateKey),
-      x25519: (privateKey, publicKey) => curve.sharedSecret(privateKey, publicKey),
-    };
-    if (!agrees(handshake)) return noble;
-    return { handshake, handshakesPerSecond: LIBCRYPTO_HANDSHAKES_PER_SECOND };
+    if (agrees(handshake)) return { handshake, handshakesPerSecond: NODE_HANDSHAKES_PER_SECOND };
   } catch {
-    return noble;
+    // Not there, as under a policy that forbids this curve.
   }
+  return { handshake: NOBLE_HANDSHAKE, handshakesPerSecond: NOBLE_HANDSHAKES_PER_SECOND };
 }
 
 /** Whether two sides come to the same secret, and that of noble; and a point of low order is refused. */
@@ -111,12 +115,12 @@ function agrees(handshake: HandshakeCrypto): boolean {
     handshake.x25519(a!, new Uint8Array(32)) === undefined;
 }
 
-/** libgcrypt for packets; handshakes as of libcrypto. @throws {LibraryError} If it is not there. */
-export function libgcryptProvider(): PacketProvider {
+/** libgcrypt. @throws {LibraryError} If it is not there. */
+export function libgcryptProvider(): CipherProvider {
   const library = Libgcrypt.open();
   return {
     name: "libgcrypt",
-    ...handshakeBy(LibcryptoX25519.open),
+    handshake: NOBLE_HANDSHAKE,
     packet: library,
     cipherOf: (arena) => new NativeArena<LibgcryptKey>(library, arena.address),
   };
@@ -148,11 +152,10 @@ interface AddressCipher<K> {
 }
 
 /** For libraries that work on arrays. */
-export function withSubarrays(provider: CryptoProvider): PacketProvider {
+export function withSubarrays(provider: CryptoProvider): CipherProvider {
   const { packet } = provider;
   return {
     ...provider,
-    handshakesPerSecond: NOBLE_HANDSHAKES_PER_SECOND,
     cipherOf: ({ bytes }) => ({
       seal: (key, high, low, offset, length) =>
         packet.seal(key, high, low, bytes.subarray(offset, offset + length)),

@@ -2,11 +2,11 @@
 
 import { BcryptChaCha } from "../../../ffi/bcrypt.ts";
 import { NOBLE_HANDSHAKE } from "../../wireguard/noble_provider.ts";
-import { choosePacketProvider, type PacketProvider, withSubarrays } from "./crypto.ts";
+import { choosePacketProvider, type CipherProvider, type PacketProvider, withSubarrays } from "./crypto.ts";
 import { nodeProvider } from "./node_provider.ts";
 
 /** CNG. @throws {FfiError} On a build of Windows without this cipher. */
-export function bcryptProvider(): PacketProvider {
+export function bcryptProvider(): CipherProvider {
   return withSubarrays({ name: "bcrypt", handshake: NOBLE_HANDSHAKE, packet: BcryptChaCha.open() });
 }
 
