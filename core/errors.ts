@@ -98,6 +98,13 @@ export class DeadlineError extends OverlayError {
   }
 }
 
+/** An attach whose time was over before it was done. */
+export function attachIsLate(containerId: string): DeadlineError {
+  return new DeadlineError(
+    `container ${containerId} was not attached in time, since the host's network service is slow: attach it again`,
+  );
+}
+
 /** Several steps of a teardown failed; all of them were tried. */
 export class TeardownError extends OverlayError {
   constructor(what: string, readonly errors: readonly unknown[]) {

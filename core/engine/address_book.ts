@@ -83,7 +83,8 @@ export class AddressBook {
   /** Takes a given address of the node's pool; `undefined` when it is not free, not in it, or a local service's. */
   allocateNodeSpecific(ip: IpAddress, owner: string): LeaseRecord | undefined {
     if (!prefixContains(this.#nodePrefix, ip) || this.#store.leases.has(formatIp(ip))) return undefined;
-    if (this.#isInServiceSubnet(ip)) return undefined;
+    // Taken and not yet a lease: whoever has it is about to record it.
+    if (this.#isInServiceSubnet(ip) || this.#node.isAllocated(ip)) return undefined;
     if (!this.#node.reserve(ip)) return undefined;
     return { ip: formatIp(ip), pool: "node", owner };
   }

@@ -6,8 +6,19 @@
  * What is in HCN may outlive a loss of power, so every step is recorded durably.
  */
 
-import type { ContainerNetworks, ContainerNetworkSpec, FoundEndpoint } from "../backend/containers.ts";
-import { AlreadyExistsError, describeError, IncompleteUndoError, InvalidConfigError } from "../errors.ts";
+import type {
+  ContainerEndpointSpec,
+  ContainerNetworks,
+  ContainerNetworkSpec,
+  FoundEndpoint,
+} from "../backend/containers.ts";
+import {
+  AlreadyExistsError,
+  attachIsLate,
+  describeError,
+  IncompleteUndoError,
+  InvalidConfigError,
+} from "../errors.ts";
 import { type IpAddress, parseIp } from "../ip/address.ts";
 import { parsePrefix } from "../ip/prefix.ts";
 import { isHcnEntry, serviceOwner } from "../marker.ts";
@@ -18,7 +29,7 @@ import type { ContainerEndpointRecord } from "../state/records.ts";
 import { DEFAULT_CLUSTER_CIDR } from "./address_book.ts";
 import { type ContainerHome, ContainerHomes, EXTERNAL_POOL } from "./container_homes.ts";
 import type { EngineContext } from "./context.ts";
-import { keepDnsDefaults } from "./dns_defaults.ts";
+import { dnsOf, keepDnsDefaults } from "./dns_defaults.ts";
 
 /** An attach takes no longer; the caller itself sets no limit, and is answered within 30 s whatever happens. */
 const ATTACH_LIMIT_MS = 25_000;
@@ -30,6 +41,14 @@ export function containerHandle(containerId: string): string {
 
 /** A container as the caller names it. */
 export type ContainerHandle = AttachHandle & { readonly platform: "windows_container" };
+
+/** On what terms a container is attached. */
+interface AttachTerms {
+  readonly home: ContainerHome;
+  readonly wanted: IpAddress | undefined;
+  /** Monotonic. */
+  readonly giveUpAtMs: number;
+}
 
 /** Attaches and detaches containers. */
 export class Containers {
@@ -55,26 +74,35 @@ export class Containers {
     if (request.dnsDomain !== undefined) checkDnsName("dns_domain", request.dnsDomain);
     const wanted = ip === undefined ? undefined : parseIp(ip);
     if (ip !== undefined && !wanted) throw new InvalidConfigError(`invalid IP address ${shown(ip)}`);
+    // From here: who waited for a lock, or for what an earlier attach left, has no more time than others.
+    const giveUpAtMs = this.#context.clock.monotonicMs() + ATTACH_LIMIT_MS;
     const keys = { [containerHandle(containerId)]: "write", [`service:${request.service}`]: "read" } as const;
     return this.#context.locks.run(keys, async () => {
       const home = await this.#homes.of(request.service);
-      const present = await this.#present(containerId, request.service);
-      const record = present ?? await this.#attachNew(containerId, request, { home, wanted });
+      const present = await this.#present(containerId, request.service, home);
+      const record = present ?? await this.#attachNew(containerId, request, { home, wanted, giveUpAtMs });
       return { ip: record.ip, namespaceGuid: record.namespace };
     });
   }
 
   /** The attachment that already is what is asked for. What is left of an earlier one is let go. */
-  async #present(containerId: string, service: string): Promise<ContainerEndpointRecord | undefined> {
+  async #present(
+    containerId: string,
+    service: string,
+    home: ContainerHome,
+  ): Promise<ContainerEndpointRecord | undefined> {
     const records = this.#recordsOf((record) => record.containerId === containerId);
     const ready = records.filter((record) => record.phase === "ready");
     if (records.length === 1 && ready[0] && await this.#inspect(ready[0]) === "whole") {
       const [record] = ready;
-      if (record.service === "" || record.service === service) return record;
-      throw new AlreadyExistsError(
-        `container ${containerId} is already attached to service ${record.service}: detach it before attaching ` +
-          `it to ${service}`,
-      );
+      if (record.service !== "" && record.service !== service) {
+        throw new AlreadyExistsError(
+          `container ${containerId} is already attached to service ${record.service}: detach it before attaching ` +
+            `it to ${service}`,
+        );
+      }
+      // One that was taken over may tell no address, and a service may have come by a network of its own since.
+      if (record.network === home.service && record.ip !== "") return record;
     }
     for (const record of records) await this.release(record);
     return undefined;
@@ -83,10 +111,12 @@ export class Containers {
   async #attachNew(
     containerId: string,
     request: AttachRequest,
-    { home, wanted }: { readonly home: ContainerHome; readonly wanted: IpAddress | undefined },
+    { home, wanted, giveUpAtMs }: AttachTerms,
   ): Promise<ContainerEndpointRecord> {
     const { store, addresses, clock } = this.#context;
-    const giveUpAtMs = clock.monotonicMs() + ATTACH_LIMIT_MS;
+    if (clock.monotonicMs() >= giveUpAtMs) throw attachIsLate(containerId);
+    // Now, and not when it has been recorded: what is remembered by then may be another container's.
+    const dns = dnsOf(this.#context, request);
     const { ip, pool, lease } = this.#homes.takeAddress(containerHandle(containerId), home, wanted);
     const record: ContainerEndpointRecord = {
       endpoint: this.#networks.newId(),
@@ -108,12 +138,12 @@ export class Containers {
       if (lease) addresses.release(lease);
       throw error;
     }
-    return await this.#connect(record, { home, giveUpAtMs });
+    return await this.#connect(record, { home, giveUpAtMs, dns });
   }
 
   async #connect(
     pending: ContainerEndpointRecord,
-    { home, giveUpAtMs }: { readonly home: ContainerHome; readonly giveUpAtMs: number },
+    { home, giveUpAtMs, dns }: Omit<AttachTerms, "wanted"> & Pick<ContainerEndpointSpec, "dns">,
   ): Promise<ContainerEndpointRecord> {
     const { store, log } = this.#context;
     let record = pending;
@@ -130,7 +160,7 @@ export class Containers {
         namespace: record.namespace,
         address: { address: parseIp(record.ip)!, length: home.subnet.length },
         clusterCidr: parsePrefix(store.settings.globalSettings?.clusterCidr ?? DEFAULT_CLUSTER_CIDR)!,
-        dns: store.settings.dnsDefaults ?? {},
+        dns,
         giveUpAtMs,
         onNamespace: (id) => put("namespace", { ...record, namespace: id }),
       });

@@ -4,18 +4,26 @@ import type { AttachRequest } from "../service.ts";
 import type { StateWriter } from "../state/state_store.ts";
 import type { EngineContext } from "./context.ts";
 
-/** Writes down what a request names; the other of the two stays. */
-export function keepDnsDefaults(
+/** What a container is told: what its request names, and of what it does not what is remembered. */
+export function dnsOf(
   context: EngineContext,
   { dnsServer, dnsDomain }: AttachRequest,
-  write: Pick<StateWriter, "setting">,
-): void {
-  if (dnsServer === undefined && dnsDomain === undefined) return;
+): { readonly server?: string; readonly domain?: string } {
   const old = context.store.settings.dnsDefaults ?? {};
   const server = dnsServer ?? old.server;
   const domain = dnsDomain ?? old.domain;
-  write.setting("dnsDefaults", {
+  return {
     ...(server === undefined ? {} : { server }),
     ...(domain === undefined ? {} : { domain }),
-  });
+  };
+}
+
+/** Writes down what a request names; the other of the two stays. */
+export function keepDnsDefaults(
+  context: EngineContext,
+  request: AttachRequest,
+  write: Pick<StateWriter, "setting">,
+): void {
+  if (request.dnsServer === undefined && request.dnsDomain === undefined) return;
+  write.setting("dnsDefaults", dnsOf(context, request));
 }

@@ -128,7 +128,7 @@ export class CallGuard {
     });
     const cancelGiveUp = giveUpAtMs === undefined ? (): void => {} : clock.after(
       giveUpAtMs - sinceMs,
-      () => isAwaited && abandon(new DeadlineError(`no time is left for ${call.fn}`)),
+      () => isAwaited && abandon(new DeadlineError(`${call.fn} did not come back in time: try again`)),
     );
     const finish = (): boolean => {
       cancelDeadline();

@@ -7,7 +7,7 @@
 
 import type { Guid } from "../../../ffi/windows/guid.ts";
 import type { Clock } from "../../clock.ts";
-import { DeadlineError, IncompleteUndoError, OverlayError, TeardownError } from "../../errors.ts";
+import { attachIsLate, IncompleteUndoError, OverlayError, TeardownError } from "../../errors.ts";
 import { formatIp, ipEquals, parseIp } from "../../ip/address.ts";
 import { canonicalPrefix, formatPrefix } from "../../ip/prefix.ts";
 import type { Log } from "../../log.ts";
@@ -71,9 +71,7 @@ export class HcnEndpoints {
   async #connect(spec: ContainerEndpointSpec, undo: UndoList): Promise<Guid> {
     const { networks, clock } = this.#options;
     const network = await networks.ensure(spec.network);
-    if (clock.monotonicMs() >= spec.giveUpAtMs) {
-      throw new DeadlineError(`no time is left for ${spec.containerId}`);
-    }
+    if (clock.monotonicMs() >= spec.giveUpAtMs) throw attachIsLate(spec.containerId);
     const hns = this.#options.hns.until(spec.giveUpAtMs);
     await using namespace = await this.#makeNamespace(hns, spec, undo);
     const id = await this.#realId(namespace, spec, undo);

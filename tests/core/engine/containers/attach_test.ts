@@ -1,8 +1,14 @@
 /** Attaching: the calls in their order, addresses, undo of what failed, asking again. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { AlreadyExistsError, InvalidConfigError, PreconditionError } from "../../../../core/errors.ts";
+import {
+  AlreadyExistsError,
+  DeadlineError,
+  InvalidConfigError,
+  PreconditionError,
+} from "../../../../core/errors.ts";
 import { join } from "@std/path";
 import { ContainerRig, guid, SLICE } from "../../../support/container_rig.ts";
+import type { Doc } from "../../../support/fake_hcn/documents.ts";
 import type { Fault } from "../../../support/fake_hcn/library.ts";
 
 /** A node whose base network is there and known. */
@@ -330,4 +336,41 @@ Deno.test("a success without a handle is an error", async () => {
   rig.library.next("CreateNamespace", { hresult: 0 });
   await assertRejects(() => rig.attach("c1"), Error, "HcnCreateNamespace gave no handle");
   assertEquals([left(rig), rig.leased()], [[], []]);
+});
+
+Deno.test("attaches at the same time get addresses of their own, whatever they want", async () => {
+  await using rig = await withNetwork();
+  const wants = ["10.200.0.5", "10.200.0.5", undefined, "10.200.0.14"];
+  const ips = await Promise.all(wants.map(async (ip, i) => (await rig.attach(`c${i}`, ip)).ip));
+  assertEquals(new Set(ips).size, wants.length, ips.join());
+  assertEquals(ips[0], "10.200.0.5");
+  assertEquals(rig.leased().length, wants.length);
+});
+
+Deno.test("attaches at the same time have each their own resolver [windows T52]", async () => {
+  await using rig = await withNetwork();
+  const names = ["a.local", "b.local", "c.local"];
+  await Promise.all(names.map((dnsDomain, i) => rig.attach(`c${i}`, undefined, { dnsDomain })));
+  const domains = [...rig.hns.endpoints.values()].map(({ name, doc }) => [name, (doc.Dns as Doc).Domain]);
+  assertEquals(Object.fromEntries(domains), {
+    "zlayer-c0": "a.local",
+    "zlayer-c1": "b.local",
+    "zlayer-c2": "c.local",
+  });
+});
+
+Deno.test("an attach that had to wait for an earlier one's end has no more time than others", async () => {
+  await using rig = await withNetwork();
+  const { namespaceGuid } = await rig.attach("c1");
+  const slow = (): Fault => ({
+    until: new Promise((resolve) => void rig.node.clock.after(14_000, () => resolve())),
+  });
+  let slowCalls = 0;
+  rig.library.onCall = ({ name }, _index, when) => {
+    if (when === "before" && /^(Modify|Delete)/.test(name) && ++slowCalls <= 2) return slow();
+  };
+  const detach = rig.detach(namespaceGuid!);
+  const late = assertRejects(() => rig.attach("c1"), DeadlineError, "container c1 was not attached in time");
+  await rig.drive(Promise.all([detach, late]), 500);
+  assertEquals([left(rig), rig.leased(), rig.store.containerEndpoints.size], [[], [], 0]);
 });

@@ -51,6 +51,32 @@ Deno.test("a container taken over is attached again to whatever service", async 
   assertEquals([reply.ip, reply.namespaceGuid], ["10.200.0.7", NAMESPACE]);
 });
 
+Deno.test("a container taken over on another network, or without an address, is attached anew", async (t) => {
+  const place = { ip: "10.200.0.7", namespace: NAMESPACE };
+  const rows = [
+    { name: "its service is dedicated now", mode: "dedicated", found: place },
+    { name: "its endpoint tells no address", mode: "shared", found: { ...place, ip: "" } },
+  ] as const;
+  for (const { name, mode, found } of rows) {
+    await t.step(name, async () => {
+      await using rig = await ContainerRig.start(SLICE, ({ hns: { plant } }) => {
+        plant.network(NETWORK, BASE, "Internal", SLICE);
+        plant.namespace(NAMESPACE);
+        plant.endpoint(guid(10), "zlayer-a", NETWORK, found);
+      });
+      const { name: network } = await rig.engine.setupServiceOverlay("web", mode);
+      const { ip, namespaceGuid } = await rig.attach("a");
+      const [endpoint, ...others] = [...rig.hns.endpoints.values()];
+      assertEquals([endpoint!.ip, endpoint!.namespace, others], [ip, namespaceGuid!, []]);
+      assertEquals(
+        rig.hns.networks.get(endpoint!.network)!.name,
+        mode === "dedicated" ? network : BASE,
+      );
+      assert(!rig.hns.namespaces.has(NAMESPACE));
+    });
+  }
+});
+
 Deno.test("an endpoint of ours in no namespace goes when two sweeps have seen it [windows T71]", async () => {
   await using rig = await ContainerRig.start(SLICE, (rig) => {
     leftovers(rig);
