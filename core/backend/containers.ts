@@ -18,6 +18,13 @@ export interface ContainerNetworkSpec {
   readonly subnet: IpPrefix;
 }
 
+/** A dedicated service's network to remove. */
+export interface RemovedNetwork extends Pick<ContainerNetworkSpec, "deployment"> {
+  readonly service: string;
+  /** Only if it has this one; absent: whatever it has. */
+  readonly subnet?: IpPrefix;
+}
+
 /** An endpoint to make. The ids are the caller's, so that it knows what to look for if it dies meanwhile. */
 export interface ContainerEndpointSpec {
   readonly network: ContainerNetworkSpec;
@@ -82,7 +89,7 @@ export interface ContainerNetworks {
    */
   ensureNetwork(network: ContainerNetworkSpec): Promise<void>;
   /** Removes a dedicated service's network with every endpoint of ours on it. */
-  removeNetwork(deployment: string, service: string): Promise<void>;
+  removeNetwork(network: RemovedNetwork): Promise<void>;
 
   /**
    * Connects a container. All or nothing.

@@ -20,7 +20,7 @@ import {
   InvalidConfigError,
 } from "../errors.ts";
 import { type IpAddress, parseIp } from "../ip/address.ts";
-import { parsePrefix } from "../ip/prefix.ts";
+import { parsePrefix, prefixContains } from "../ip/prefix.ts";
 import { isHcnEntry, serviceOwner } from "../marker.ts";
 import { checkDnsName, checkHandleId, checkServiceName } from "../network/validate.ts";
 import { shown } from "../quote.ts";
@@ -356,10 +356,20 @@ export class Containers {
     return this.#networks.ensureNetwork(this.#networkSpec({ service, subnet: parsePrefix(subnet)! }));
   }
 
-  /** Removes the network of a dedicated service and what is attached to it. The caller holds the service's lock. */
-  async removeNetwork(service: string): Promise<void> {
-    for (const record of this.#recordsOf((one) => one.network === service)) await this.release(record);
-    await this.#networks.removeNetwork(this.#deployment, service);
+  /**
+   * Removes the network of a dedicated service and what is attached to it. The caller holds the service's lock.
+   *
+   * @param cidr Its subnet. Another one's network that has the name, and what is on that, stays. Absent: not known.
+   */
+  async removeNetwork(service: string, cidr?: string): Promise<void> {
+    const subnet = cidr === undefined ? undefined : parsePrefix(cidr)!;
+    const isOn = ({ network, ip: text }: ContainerEndpointRecord): boolean => {
+      const ip = parseIp(text);
+      return network === service && (!subnet || !ip || prefixContains(subnet, ip));
+    };
+    for (const record of this.#recordsOf(isOn)) await this.release(record);
+    const deployment = this.#deployment;
+    await this.#networks.removeNetwork({ deployment, service, ...(subnet ? { subnet } : {}) });
   }
 
   /** Whether the marker tells of a network for the service. */

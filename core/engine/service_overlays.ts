@@ -282,7 +282,7 @@ export class ServiceOverlays {
   async #removeDevice(record: ServiceRecord, { forgetIdentity }: RemovalOptions): Promise<void> {
     const device = findDevice(this.#context, record.name);
     if (!device || !record.dedicated) return;
-    await this.#containers?.removeNetwork(record.name);
+    await this.#containers?.removeNetwork(record.name, record.subnet);
     await this.#context.backend.removeDevice(device.interface, device.tag);
     if (forgetIdentity) await this.#context.marker.remove(serviceOwner(record.name));
     this.#reader.invalidate(device.interface);

@@ -3,7 +3,7 @@
 import type { ComputeNetworkPaths } from "../../../ffi/computenetwork.ts";
 import { type Guid, parseGuid } from "../../../ffi/windows/guid.ts";
 import type { Clock } from "../../clock.ts";
-import { describeError } from "../../errors.ts";
+import { describeError, UnsupportedError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import { isHcnEntry } from "../../marker.ts";
 import type { MarkerFile } from "../../marker_file.ts";
@@ -13,6 +13,7 @@ import type {
   ContainerNetworkSpec,
   ContainerPlace,
   ContainerSurvey,
+  RemovedNetwork,
 } from "../containers.ts";
 import { CallGuard } from "./call_guard.ts";
 import { type HcnChannel, WorkerChannel } from "./channel.ts";
@@ -84,10 +85,9 @@ export class HcnContainers implements ContainerNetworks {
     await translated(() => this.#networks.ensure(network));
   }
 
-  removeNetwork(deployment: string, service: string): Promise<void> {
-    return translated(() =>
-      this.#networks.removeService(deployment, service, (id) => this.#clear(deployment, id))
-    );
+  removeNetwork(network: RemovedNetwork): Promise<void> {
+    const clear = (id: Guid): Promise<void> => this.#clear(network.deployment, id);
+    return unlessMissing(() => translated(() => this.#networks.removeService(network, clear)));
   }
 
   attach(spec: ContainerEndpointSpec): Promise<Guid> {
@@ -127,16 +127,18 @@ export class HcnContainers implements ContainerNetworks {
       if (id) doomed.set(id, entry.name);
       else failures.push(`network ${entry.name} of the marker has no GUID: ${entry.id.slice(0, 48)}`);
     }
-    await attempt("cannot list HCN networks", async () => {
-      for (const { id, name } of await this.#networks.list()) {
-        if (readNetworkName(deployment, name)) doomed.set(id, name);
-      }
-    });
+    await attempt("cannot list HCN networks", () =>
+      unlessMissing(async () => {
+        for (const { id, name } of await this.#networks.list()) {
+          if (readNetworkName(deployment, name)) doomed.set(id, name);
+        }
+      }));
     for (const [id, name] of doomed) {
-      await attempt(`cannot remove HCN network ${name}`, async () => {
-        await this.#clear(deployment, id);
-        await this.#networks.remove(id, (network) => this.#clear(deployment, network));
-      });
+      await attempt(`cannot remove HCN network ${name}`, () =>
+        unlessMissing(async () => {
+          await this.#clear(deployment, id);
+          await this.#networks.remove(id, (network) => this.#clear(deployment, network));
+        }));
     }
     return failures;
   }
@@ -158,6 +160,15 @@ export class HcnContainers implements ContainerNetworks {
       const namespace = homes.get(id) ?? reading.namespace;
       await this.#endpoints.detach({ ...(namespace ? { namespace } : {}), endpoints: [id] });
     }
+  }
+}
+
+/** Removal of networks: where there is no HNS, or none any more, there are none. */
+async function unlessMissing(work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof UnsupportedError)) throw error;
   }
 }
 

@@ -21,7 +21,7 @@ import { type Hns, isHcn } from "./hns.ts";
 import { markerOwner, networkName } from "./names.ts";
 import type { AddressSharing } from "./node_devices.ts";
 import { type NetworkReading, readEndpoint, readNetwork } from "./readings.ts";
-import type { ContainerNetworkSpec } from "../containers.ts";
+import type { ContainerNetworkSpec, RemovedNetwork } from "../containers.ts";
 
 /** A network that is there. */
 export interface KnownNetwork {
@@ -83,22 +83,29 @@ export class HcnNetworks {
   }
 
   /**
-   * Removes a service's network. One that still has endpoints is rid of them and tried once more.
+   * Removes a service's network. One that still has endpoints is rid of them and tried once more; one of another
+   * subnet was in the way of a set-up that failed, and stays with what is on it.
    *
+   * @param spec Without a subnet the network goes whatever it has.
    * @param clear Removes the endpoints of a network.
    */
   removeService(
-    deployment: string,
-    service: string,
+    spec: RemovedNetwork,
     clear: (network: Guid) => Promise<void>,
   ): Promise<void> {
-    const name = networkName({ deployment, service });
-    const owner = markerOwner({ service });
+    const name = networkName(spec);
+    const owner = markerOwner(spec);
     return this.#locks.run({ [name]: "write" }, async () => {
       const { marker, log } = this.#options;
       this.#known.delete(name);
       const marked = await this.#markedId(owner);
-      const id = marked ?? (await this.#findByName(name, { isScan: true }))[0]?.id;
+      const [found] = marked === undefined
+        ? (await this.#findByName(name, { isScan: true })).filter(isInternal)
+        : await this.#readAll([marked]);
+      if (found && spec.subnet && !hasSubnet(found, spec.subnet)) {
+        return log.warn("an HCN network of another subnet stays", { network: name, subnets: found.subnets });
+      }
+      const id = found?.id ?? marked;
       if (id !== undefined) {
         await clear(id);
         await this.remove(id, clear);
@@ -303,6 +310,11 @@ function hasSubnet({ subnets }: NetworkReading, wanted: IpPrefix): boolean {
   });
 }
 
-function isAdoptable({ type }: NetworkReading, { uplinkAdapter }: Wish): boolean {
-  return /^internal$/i.test(type) || (uplinkAdapter !== undefined && /^transparent$/i.test(type));
+function isAdoptable(network: NetworkReading, { uplinkAdapter }: Wish): boolean {
+  return isInternal(network) || (uplinkAdapter !== undefined && /^transparent$/i.test(network.type));
+}
+
+/** A service's network is; one of its name that is not is somebody else's. */
+function isInternal({ type }: NetworkReading): boolean {
+  return /^internal$/i.test(type);
 }

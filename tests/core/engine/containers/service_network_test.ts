@@ -1,6 +1,9 @@
 /** Networks of dedicated services, and the marker's two facts about them. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { libraryChannel } from "../../../../core/backend/windows/channel.ts";
+import { PreconditionError, UnsupportedError } from "../../../../core/errors.ts";
 import type { MarkerEntry } from "../../../../core/marker.ts";
+import { openComputeNetwork } from "../../../../ffi/computenetwork.ts";
 import { ContainerRig, guid, SLICE } from "../../../support/container_rig.ts";
 
 const NAME = "zlayer-overlay-svc-web";
@@ -123,4 +126,38 @@ Deno.test("a service that only the marker tells of is dedicated all the same", a
   await rig.engine.teardownServiceOverlay("web");
   assertEquals([rig.hns.networks.size, rig.hns.endpoints.size, rig.networks.length], [0, 0, 0]);
   assertEquals(rig.leased(), []);
+});
+
+Deno.test("a network that was in the way of a set-up stays as it is, and so do its containers", async (t) => {
+  const rows = [
+    { name: "somebody else's", type: "NAT", isMarked: false },
+    { name: "ours, of another subnet", type: "Internal", isMarked: false },
+    { name: "ours, as the marker knows", type: "Internal", isMarked: true },
+  ];
+  for (const { name, type, isMarked } of rows) {
+    await t.step(name, async () => {
+      await using rig = await ContainerRig.start(SLICE, (rig) => {
+        rig.hns.plant.network(guid(4), NAME, type, "10.200.4.16/28");
+        rig.hns.plant.namespace(guid(5));
+        rig.hns.plant.endpoint(guid(6), "zlayer-a", guid(4), { ip: "10.200.4.18", namespace: guid(5) });
+        const entry = { owner: "service:web", name: NAME, id: guid(4), subnet: "10.200.4.16/28" };
+        if (isMarked) rig.plantMarker({ ...entry, kind: "hcn-internal" });
+      });
+      await assertRejects(() => rig.engine.setupServiceOverlay("web", "dedicated"), PreconditionError, NAME);
+      assertEquals(rig.store.services.size, 0, "the set-up itself is undone");
+      assertEquals([...rig.hns.networks.keys()], [guid(4)]);
+      assertEquals(rig.hns.endpoints.get(guid(6))?.namespace, guid(5));
+      assertEquals(rig.networks.map(({ id }) => id), isMarked ? [guid(4)] : []);
+    });
+  }
+});
+
+Deno.test("where there is no HNS, a dedicated service's set-up is undone all the same, and purge has nothing to do", async () => {
+  await using rig = await ContainerRig.start(SLICE, (rig) => {
+    rig.openChannel = () => libraryChannel(openComputeNetwork({ computenetwork: "/none", ole32: "/none" }));
+  });
+  await assertRejects(() => rig.engine.setupServiceOverlay("web", "dedicated"), UnsupportedError);
+  const { detail } = await rig.engine.status(true);
+  assertEquals([detail!.services, detail!.pending], [[], []]);
+  assertEquals(await rig.containers.purge("zlayer"), []);
 });
