@@ -130,7 +130,9 @@ export class AddressBook {
     const pool = new ServicePool(subnet, service.bridge);
     pool.markAllocated(parseIp(service.gateway)!);
     for (const lease of this.#store.leases.values()) {
-      if (lease.pool === servicePoolName(service.name)) pool.markAllocated(parseIp(lease.ip)!);
+      const ip = parseIp(lease.ip)!;
+      // A container that was taken over may have one of another subnet.
+      if (lease.pool === servicePoolName(service.name) && prefixContains(subnet, ip)) pool.markAllocated(ip);
     }
     this.#services.set(service.name, { subnet, pool });
     this.#subnets.set(subnet, service.name);
@@ -138,9 +140,14 @@ export class AddressBook {
 
   /** Closes the pool of a service and frees its subnet. */
   removeService(service: ServiceRecord): void {
-    this.#services.delete(service.name);
-    this.#subnets.deleteValue(service.name);
+    this.closePool(service.name);
     this.#registry?.release(service.name, service.nodeId);
+  }
+
+  /** Closes the pool of a service that no subnet was assigned to here. */
+  closePool(service: string): void {
+    this.#services.delete(service);
+    this.#subnets.deleteValue(service);
   }
 
   /**

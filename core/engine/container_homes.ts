@@ -6,6 +6,7 @@ import { type IpPrefix, parsePrefix, prefixContains } from "../ip/prefix.ts";
 import { gatewayOf } from "../ipam/subnet_registry.ts";
 import { isHcnEntry, serviceOwner } from "../marker.ts";
 import type { LeaseRecord } from "../state/records.ts";
+import { servicePoolName } from "./address_book.ts";
 import type { EngineContext } from "./context.ts";
 
 /** Pool of an address that belongs to none of ours: it is neither taken from one nor given back. */
@@ -114,6 +115,9 @@ export class ContainerHomes {
     const ip = text === undefined ? undefined : parseIp(text);
     if (!ip) return undefined;
     if (service === undefined) return addresses.allocateNodeSpecific(ip, owner);
-    return addresses.hasService(service) ? addresses.allocateServiceSpecific(service, ip, owner) : undefined;
+    if (addresses.hasService(service)) return addresses.allocateServiceSpecific(service, ip, owner);
+    // Its pool takes it over when the service is set up.
+    const lease = { ip: formatIp(ip), pool: servicePoolName(service), owner };
+    return this.#context.store.leases.has(lease.ip) ? undefined : lease;
   }
 }

@@ -306,7 +306,10 @@ export class ServiceOverlays {
       const record = this.#context.store.services.get(service);
       if (record) await this.#remove(record, { forgetIdentity: true });
       // One that only the marker tells of, as after the reference.
-      else if (await this.#containers?.isMarked(service)) await this.#containers?.removeNetwork(service);
+      else if (await this.#containers?.isMarked(service)) {
+        await this.#containers?.removeNetwork(service);
+        this.#context.addresses.closePool(service);
+      }
     });
   }
 

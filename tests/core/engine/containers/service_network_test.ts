@@ -161,3 +161,30 @@ Deno.test("where there is no HNS, a dedicated service's set-up is undone all the
   assertEquals([detail!.services, detail!.pending], [[], []]);
   assertEquals(await rig.containers.purge("zlayer"), []);
 });
+
+Deno.test("the address of a container taken over before its service was set up is not given to another [windows T70]", async () => {
+  const first = await ContainerRig.start();
+  const { subnet } = (await first.engine.setupServiceOverlay("web", "dedicated")).dedicated!;
+  const { ip } = await first.attach("a");
+  await first[Symbol.asyncDispose]();
+  await using rig = await ContainerRig.start(SLICE, ({ hns: { plant } }) => {
+    plant.network(guid(4), NAME, "Internal", subnet);
+    plant.namespace(guid(5));
+    plant.endpoint(guid(6), "zlayer-a", guid(4), { ip, namespace: guid(5) });
+  });
+  await rig.engine.setupServiceOverlay("web", "dedicated");
+  assert((await rig.attach("c1")).ip !== ip);
+  await rig.detach(guid(5));
+  assertEquals((await rig.attach("c2")).ip, ip);
+});
+
+Deno.test("the addresses of a service that only the marker told of are free when it is gone", async () => {
+  await using rig = await ContainerRig.start(SLICE, (rig) => {
+    const subnet = "10.200.0.8/29";
+    rig.hns.plant.network(guid(4), NAME, "Internal", subnet);
+    rig.plantMarker({ owner: "service:web", kind: "hcn-internal", name: NAME, id: guid(4), subnet });
+  });
+  await rig.attach("c1");
+  await rig.engine.teardownServiceOverlay("web");
+  assertEquals((await rig.attach("c2", "10.200.0.9", { service: "db" })).ip, "10.200.0.9");
+});
