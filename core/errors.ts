@@ -98,10 +98,13 @@ export class DeadlineError extends OverlayError {
   }
 }
 
-/** An attach whose time was over before it was done. */
-export function attachIsLate(containerId: string): DeadlineError {
+/** An attach whose time was over before it was done. @param why Which step that was, if one is to blame. */
+export function attachIsLate(containerId: string, why?: string): DeadlineError {
   return new DeadlineError(
-    `container ${containerId} was not attached in time, since the host's network service is slow: attach it again`,
+    `container ${containerId} was not attached in time${
+      why === undefined ? "" : ` (${why})`
+    }, since the host's ` +
+      "network service is slow: attach it again",
   );
 }
 

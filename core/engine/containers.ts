@@ -34,6 +34,9 @@ import { dnsOf, keepDnsDefaults } from "./dns_defaults.ts";
 /** An attach takes no longer; the caller itself sets no limit, and is answered within 30 s whatever happens. */
 const ATTACH_LIMIT_MS = 25_000;
 
+/** Handles that are closed slowly keep even what was done in time from being answered in time. */
+const ANSWER_LIMIT_MS = 29_000;
+
 /** Key of a container in locks, leases and what operators see. */
 export function containerHandle(containerId: string): string {
   return `container:${containerId}`;
@@ -145,7 +148,7 @@ export class Containers {
     pending: ContainerEndpointRecord,
     { home, giveUpAtMs, dns }: Omit<AttachTerms, "wanted"> & Pick<ContainerEndpointSpec, "dns">,
   ): Promise<ContainerEndpointRecord> {
-    const { store, log } = this.#context;
+    const { store, clock, log } = this.#context;
     let record = pending;
     let isMade = false;
     const put = async (label: string, next: ContainerEndpointRecord): Promise<void> => {
@@ -165,6 +168,9 @@ export class Containers {
         onNamespace: (id) => put("namespace", { ...record, namespace: id }),
       });
       isMade = true;
+      // Whoever asked has been told that it failed, and will never detach it.
+      const isTold = clock.monotonicMs() >= giveUpAtMs + ANSWER_LIMIT_MS - ATTACH_LIMIT_MS;
+      if (isTold) throw attachIsLate(record.containerId);
       await put("done", { ...record, namespace, phase: "ready" });
     } catch (error) {
       await this.#undo(record, { isLeft: isMade || error instanceof IncompleteUndoError, cause: error });

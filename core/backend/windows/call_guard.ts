@@ -4,7 +4,8 @@
  * A call that is not back in time has failed for whoever made it, though it may still go on: the thread that
  * makes it cannot be stopped. From then on new calls fail at once with the reason, until a late call comes back
  * or a probe, on a fresh channel, is answered. Whatever a late call then brings is given back: its handle is
- * closed, and an endpoint or namespace that nobody waits for any more is deleted.
+ * closed, and an endpoint or namespace that nobody waits for any more is deleted. Until then no handle is closed
+ * that such a call uses, and nothing is deleted that it may still make or change.
  */
 
 import type { HcnCall, HcnReply } from "../../../ffi/computenetwork.ts";
@@ -58,6 +59,8 @@ export class CallGuard {
   readonly #options: CallGuardOptions;
   readonly #lanes = new Set<Lane>();
   readonly #stuck = new Set<StuckCall>();
+  /** Calls under way that nobody waits for any more, for want of time or because they are stuck. */
+  readonly #adrift = new Set<HcnCall>();
   /** Closes that were refused: a handle is to be closed however long that takes. */
   #owed: HcnCall[] = [];
   readonly #listeners = new Set<() => void>();
@@ -85,18 +88,21 @@ export class CallGuard {
   }
 
   /**
-   * Makes a call. A close is accepted at any time; if need be it is made later.
+   * Makes a call. A close is accepted at any time; if need be it is made later. Calls are to have the object's id
+   * also where the function itself has no use for it.
    *
    * @throws {UnavailableError} If it did not come back in time, or none is made now.
    * @throws {DeadlineError} If the caller's own time was up first.
    */
   async call(call: HcnCall, limits: CallLimits = {}): Promise<HcnReply> {
     const trouble = this.trouble;
-    if (trouble !== undefined && call.fn.startsWith("HcnClose")) {
+    if (call.fn.startsWith("HcnClose") && (trouble !== undefined || this.#isInUse(call))) {
       this.#owed.push(call);
       return { hresult: 0, record: "" };
     }
     if (trouble !== undefined) throw new UnavailableError(trouble);
+    const other = call.fn.startsWith("HcnDelete") ? this.#unfinished(call) : undefined;
+    if (other) throw new UnavailableError(`${call.fn} of ${call.id} has to wait until ${other.fn} is back`);
     return await this.#run(call, { ...limits, deadlineMs: CALL_DEADLINE_MS });
   }
 
@@ -119,6 +125,7 @@ export class CallGuard {
     let isAwaited = true;
     const abandon = (error: Error): void => {
       isAwaited = false;
+      this.#adrift.add(call);
       reject(error);
     };
     const cancelDeadline = clock.after(deadlineMs, () => {
@@ -128,7 +135,7 @@ export class CallGuard {
     });
     const cancelGiveUp = giveUpAtMs === undefined ? (): void => {} : clock.after(
       giveUpAtMs - sinceMs,
-      () => isAwaited && abandon(new DeadlineError(`${call.fn} did not come back in time: try again`)),
+      () => isAwaited && abandon(new DeadlineError(`${call.fn} did not come back in time`)),
     );
     const finish = (): boolean => {
       cancelDeadline();
@@ -141,14 +148,22 @@ export class CallGuard {
       if (isAwaited) return resolve(reply);
       // Before anybody is told to go on: whoever cleans up must not come across it half-way.
       await this.#giveBack(call, reply);
-      if (wasStuck) await this.#recover();
+      this.#adrift.delete(call);
+      await this.#cameBack(wasStuck);
     }, (error) => {
-      if (finish()) void this.#recover();
+      this.#adrift.delete(call);
+      void this.#cameBack(finish());
       // A channel that broke is replaced at the next call.
       if (error instanceof UnavailableError) this.#retire(lane);
       reject(error);
     });
     return promise;
+  }
+
+  /** What has to be done when a call is back, however late it was. */
+  async #cameBack(wasStuck: boolean): Promise<void> {
+    if (wasStuck) await this.#recover();
+    else if (this.#trouble === undefined) await this.#payOwed();
   }
 
   /** A late success made something that whoever asked for it has undone already, or thinks was never made. */
@@ -172,10 +187,19 @@ export class CallGuard {
 
   /** Makes the closes that were refused, but for handles that a hanging call still uses. */
   async #payOwed(): Promise<void> {
-    const inUse = new Set([...this.#stuck].map(({ call }) => call.handle));
-    const due = this.#owed.filter(({ handle }) => !inUse.has(handle));
-    this.#owed = this.#owed.filter(({ handle }) => inUse.has(handle));
+    const due = this.#owed.filter((call) => !this.#isInUse(call));
+    this.#owed = this.#owed.filter((call) => this.#isInUse(call));
     for (const call of due) await this.#finish(call);
+  }
+
+  /** Whether a call that is still under way has been given this call's handle. */
+  #isInUse({ handle }: HcnCall): boolean {
+    return [...this.#adrift].some((one) => one.handle === handle);
+  }
+
+  /** A call on the same object that nobody waits for, or a close of it that is still to be made. */
+  #unfinished({ id }: HcnCall): HcnCall | undefined {
+    return [...this.#adrift, ...this.#owed].find((one) => one.id === id);
   }
 
   #openLane(): Lane {

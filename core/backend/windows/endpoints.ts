@@ -7,7 +7,13 @@
 
 import type { Guid } from "../../../ffi/windows/guid.ts";
 import type { Clock } from "../../clock.ts";
-import { attachIsLate, IncompleteUndoError, OverlayError, TeardownError } from "../../errors.ts";
+import {
+  attachIsLate,
+  DeadlineError,
+  IncompleteUndoError,
+  OverlayError,
+  TeardownError,
+} from "../../errors.ts";
 import { formatIp, ipEquals, parseIp } from "../../ip/address.ts";
 import { canonicalPrefix, formatPrefix } from "../../ip/prefix.ts";
 import type { Log } from "../../log.ts";
@@ -49,7 +55,8 @@ export class HcnEndpoints {
     try {
       return await this.#connect(spec, undo);
     } catch (error) {
-      const cause = toOverlayError(error);
+      const isLate = error instanceof DeadlineError;
+      const cause = isLate ? attachIsLate(spec.containerId, error.message) : toOverlayError(error);
       await this.#undo(undo, cause);
       throw cause;
     }
@@ -71,7 +78,9 @@ export class HcnEndpoints {
   async #connect(spec: ContainerEndpointSpec, undo: UndoList): Promise<Guid> {
     const { networks, clock } = this.#options;
     const network = await networks.ensure(spec.network);
-    if (clock.monotonicMs() >= spec.giveUpAtMs) throw attachIsLate(spec.containerId);
+    if (clock.monotonicMs() >= spec.giveUpAtMs) {
+      throw new DeadlineError(`its network ${network.name} took too long`);
+    }
     const hns = this.#options.hns.until(spec.giveUpAtMs);
     await using namespace = await this.#makeNamespace(hns, spec, undo);
     const id = await this.#realId(namespace, spec, undo);

@@ -147,14 +147,14 @@ export class Hns {
       query: async () => {
         const text = JSON.stringify(queryDocument());
         const fn: HcnFunction = `HcnQuery${kind}Properties`;
-        return (await this.#call({ fn, handle, text }, `cannot query HCN ${noun} ${id}`)).text ?? "";
+        return (await this.#call({ fn, id, handle, text }, `cannot query HCN ${noun} ${id}`)).text ?? "";
       },
       modify: async (settings, what) => {
-        await this.#call({ fn: `HcnModify${kind}`, handle, text: JSON.stringify(settings) }, what);
+        await this.#call({ fn: `HcnModify${kind}`, id, handle, text: JSON.stringify(settings) }, what);
       },
       [Symbol.asyncDispose]: async () => {
         // Not within anybody's time: a handle has to be closed however late it is.
-        const close: HcnCall = { fn: `HcnClose${kind}`, handle };
+        const close: HcnCall = { fn: `HcnClose${kind}`, id, handle };
         await this.#options.caller.call(close).catch((err) =>
           this.#options.log.warn("cannot close a handle of HCN", { call: close.fn, id, err })
         );

@@ -41,7 +41,7 @@ export class FakeHcnLibrary implements HcnLibrary {
   readonly #faults: { readonly name: string; readonly fault: Fault }[] = [];
   readonly #hns: FakeHns;
   /** Calls under way. */
-  running = 0;
+  readonly #running = new Set<HcnCall>();
 
   constructor(hns: FakeHns) {
     this.#hns = hns;
@@ -63,7 +63,7 @@ export class FakeHcnLibrary implements HcnLibrary {
     return [
       ...this.memory.problems(),
       ...left,
-      ...(this.running > 0 ? [`${this.running} calls still run`] : []),
+      ...(this.#running.size > 0 ? [`${this.#running.size} calls still run`] : []),
     ];
   }
 
@@ -84,7 +84,11 @@ export class FakeHcnLibrary implements HcnLibrary {
       ...(call.text === undefined ? {} : { text: call.text }),
     };
     const index = this.calls.push(logged) - 1;
-    this.running++;
+    const user = [...this.#running].find((one) => one.handle === call.handle);
+    if (user && call.fn.startsWith("HcnClose")) {
+      this.memory.mistakes.push(`${name} while ${user.fn} uses the handle`);
+    }
+    this.#running.add(call);
     try {
       const at = this.#faults.findIndex((one) => one.name === name);
       const planned = at < 0 ? undefined : this.#faults.splice(at, 1)[0]!.fault;
@@ -94,7 +98,7 @@ export class FakeHcnLibrary implements HcnLibrary {
       this.onCall(logged, index, "after");
       return reply;
     } finally {
-      this.running--;
+      this.#running.delete(call);
     }
   }
 

@@ -186,3 +186,45 @@ Deno.test("a closed guard refuses, and leaves no timer", async () => {
   assertEquals(rig.clock.pendingTimers, 0);
   await assertRejects(() => rig.guard.call(LIST), UnavailableError, "closed");
 });
+
+Deno.test("no handle is closed while a call uses it that its caller had no time for, and its object not deleted", async () => {
+  const rig = new GuardRig();
+  const { handle } = await rig.guard.call(CREATE);
+  const release = rig.hang("QueryNamespaceProperties");
+  const id = guid(1), giveUpAtMs = rig.clock.monotonicMs() + 2_000;
+  const query: HcnCall = { fn: "HcnQueryNamespaceProperties", id, handle: handle! };
+  const hanging = assertRejects(() => rig.guard.call(query, { giveUpAtMs }), DeadlineError);
+  await rig.pass(2_000);
+  await hanging;
+  await rig.guard.call({ fn: "HcnCloseNamespace", id, handle: handle! });
+  assert(rig.library.memory.isOpen("Namespace", id), "it is in use");
+  const remove: HcnCall = { fn: "HcnDeleteNamespace", id };
+  await assertRejects(() => rig.guard.call(remove), UnavailableError, "has to wait until HcnQueryNamespace");
+  assertEquals(rig.guard.trouble, undefined);
+  release();
+  await rig.pass(0);
+  assert(!rig.library.memory.isOpen("Namespace", id), "nobody uses it any more");
+  assertEquals((await rig.guard.call(remove)).hresult, 0);
+  assertEquals(rig.library.problems(), []);
+});
+
+Deno.test("nothing is deleted while it may still be made", async () => {
+  const rig = new GuardRig();
+  const release = rig.hang("CreateNamespace");
+  const limits = { giveUpAtMs: rig.clock.monotonicMs() + 2_000 };
+  const hanging = assertRejects(() => rig.guard.call(CREATE, limits), DeadlineError);
+  await rig.pass(2_000);
+  await hanging;
+  const remove: HcnCall = { fn: "HcnDeleteNamespace", id: guid(1) };
+  await assertRejects(() => rig.guard.call(remove), UnavailableError, "HcnCreateNamespace");
+  // Giving it back takes its time too: nobody is to come across it half-way.
+  const returned = rig.hang("DeleteNamespace");
+  release();
+  await rig.pass(0);
+  await assertRejects(() => rig.guard.call(remove), UnavailableError, "HcnCreateNamespace");
+  returned();
+  await rig.pass(0);
+  assertEquals(rig.hns.namespaces.has(guid(1)), false);
+  await rig.guard.call(remove);
+  assertEquals(rig.library.problems(), []);
+});

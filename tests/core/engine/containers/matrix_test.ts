@@ -174,6 +174,29 @@ for (const operation of CONTAINER_OPERATIONS) {
   });
 }
 
+for (const operation of CONTAINER_OPERATIONS) {
+  Deno.test(`a service that is slow at every call: ${operation.name}`, async (t) => {
+    for (const callMs of [3_000, 6_000]) {
+      await t.step(`${callMs} ms`, async () => {
+        await using rig = await prepared(operation);
+        const { clock } = rig.node;
+        const later = (ms: number): Promise<void> => new Promise((done) => void clock.after(ms, done));
+        rig.library.onCall = (_call, _index, when) =>
+          when === "before" ? { until: later(callMs) } : undefined;
+        const start = clock.monotonicMs();
+        const result = await outcome(rig.drive(operation.run(rig), 500));
+        const isNew = operation.name.startsWith("attach") && operation.name !== "attach again";
+        // What an attach is answered after 30 s nobody hears.
+        if (isNew && result.answered) assert(clock.monotonicMs() - start < 30_000);
+        assertEquals(rig.containers.trouble, undefined, "slow is not hanging");
+        await rig.drive(later(60_000), 500);
+        rig.library.onCall = () => {};
+        await verify(rig, operation, { ...result, where: "a slow service" });
+      });
+    }
+  });
+}
+
 Deno.test("while the service hangs, status says so, and it all mends itself", async () => {
   await using rig = await ContainerRig.start();
   await rig.attach("c1");
