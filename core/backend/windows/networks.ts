@@ -3,7 +3,7 @@
  *
  * A network is found by the id in the marker, then by its name, else it is made; work on one name is done one
  * after the other. What was found or made is remembered, and believed until an open of it fails. The marker is
- * written before anything else waits, so that an uninstall finds what a crash leaves.
+ * written before the network is made, so that an uninstall finds what a crash leaves.
  */
 
 import type { Guid } from "../../../ffi/windows/guid.ts";
@@ -13,11 +13,19 @@ import { describeError, PreconditionError } from "../../errors.ts";
 import { formatPrefix, type IpPrefix, parsePrefix, prefixEquals } from "../../ip/prefix.ts";
 import { KeyedLock } from "../../keyed_lock.ts";
 import type { Log } from "../../log.ts";
-import { type HcnNetworkEntry, isHcnEntry, withHcnNetwork, withoutHcnNetwork } from "../../marker.ts";
+import {
+  type HcnNetworkEntry,
+  isHcnEntry,
+  type MarkerEntry,
+  removeNetwork,
+  upsertNetwork,
+  withHcnNetwork,
+  withoutHcnNetwork,
+} from "../../marker.ts";
 import type { MarkerFile } from "../../marker_file.ts";
 import { quote } from "../../quote.ts";
 import { checkHcnSubnet, gatewayOf, networkDocument } from "./documents.ts";
-import { type Hns, isHcn } from "./hns.ts";
+import { type Hns, isHcn, isRefusal } from "./hns.ts";
 import { markerOwner, networkName } from "./names.ts";
 import type { AddressSharing } from "./node_devices.ts";
 import { type NetworkReading, readEndpoint, readNetwork } from "./readings.ts";
@@ -277,29 +285,39 @@ export class HcnNetworks {
     const id = newId();
     const mode = wish.uplinkAdapter === undefined ? "internal" : "transparent";
     const what = `cannot create HCN ${mode} network ${wish.name}`;
+    // First the marker: whatever happens from here on, an uninstall finds the network.
+    const unmark = await this.#mark(wish, id, mode);
     try {
       await using _network = await hns.create("Network", id, { settings: networkDocument(wish), what });
     } catch (error) {
       // Somebody was faster, or an earlier attempt of ours came through after all.
       const adopted = isHcn(error, "already-exists") && await this.#adopt(wish, { isScan: true });
       if (adopted) return adopted;
+      if (isRefusal(error)) await unmark();
       throw error;
     }
-    await this.#mark(wish, id, mode);
     log.info("HCN network made", { network: wish.name, id, subnet: formatPrefix(wish.subnet) });
     return { id, name: wish.name, subnet: wish.subnet, madeAtMs: clock.monotonicMs() };
   }
 
-  async #mark({ owner, name, subnet }: Wish, id: Guid, type: string): Promise<void> {
+  /** @returns Puts the entry back as it was. */
+  async #mark({ owner, name, subnet }: Wish, id: Guid, type: string): Promise<() => Promise<void>> {
     const kind = /^transparent$/i.test(type) ? "hcn-transparent" : "hcn-internal";
     const entry: HcnNetworkEntry = { owner, kind, name, id, subnet: formatPrefix(subnet) };
-    await this.#options.marker.update((marker) => {
-      const former = marker.networks.find((one) => one.owner === owner);
+    const { marker: file } = this.#options;
+    let former: MarkerEntry | undefined;
+    await file.update((marker) => {
+      former = marker.networks.find((one) => one.owner === owner);
       const isSame = former !== undefined && former.kind === kind && former.name === name &&
         former.id === id &&
         former.subnet === entry.subnet;
       return isSame ? marker : withHcnNetwork(marker, entry);
     });
+    return async () => {
+      await file.update((marker) =>
+        former ? upsertNetwork(marker, former) : removeNetwork(marker, owner).marker
+      );
+    };
   }
 }
 

@@ -4,6 +4,7 @@ import {
   InvalidConfigError,
   PermissionError,
   PreconditionError,
+  UnavailableError,
   UnsupportedError,
 } from "../../../../core/errors.ts";
 import type { MarkerEntry } from "../../../../core/marker.ts";
@@ -148,6 +149,33 @@ Deno.test("a refusal for want of rights says so, and the marker stays [windows T
   assertStringIncludes(error.message, BASE);
   assertEquals(rig.networks, []);
   assertEquals(rig.leased(), []);
+});
+
+Deno.test("the marker tells of a network before it is made, also when nobody learns whether it was", async (t) => {
+  await t.step("while it is being made", async () => {
+    await using rig = await ContainerRig.start();
+    let seen: unknown;
+    rig.library.onCall = ({ name, id }, _index, when) => {
+      if (name === "CreateNetwork" && when === "before") seen = [id, rig.networks];
+    };
+    await rig.attach("c1");
+    assertEquals(seen, [rig.networks[0]!.id, [baseEntry({ id: rig.networks[0]!.id })]]);
+  });
+  await t.step("when the answer never comes", async () => {
+    await using rig = await ContainerRig.start();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    rig.library.next("CreateNetwork", { until: promise });
+    await assertRejects(() => rig.drive(rig.attach("c1"), 500), UnavailableError);
+    resolve();
+    await rig.drive(rig.engine.reconcile());
+    assertEquals(rig.networks.map(({ id }) => id), [...rig.hns.networks.keys()]);
+  });
+  await t.step("and as before when it was refused", async () => {
+    await using rig = await ContainerRig.start(SLICE, (rig) => rig.plantMarker(baseEntry({ id: guid(7) })));
+    rig.library.next("CreateNetwork", { hresult: 0x80070005 | 0 });
+    await assertRejects(() => rig.attach("c1"), PermissionError);
+    assertEquals(rig.networks, [baseEntry({ id: guid(7) })]);
+  });
 });
 
 Deno.test("attaches at the same time make one network [windows T30]", async () => {
