@@ -89,15 +89,17 @@ export class Hns {
 
   /** Opens an object; `undefined` if there is none of this id. */
   async open(kind: HcnKind, id: Guid): Promise<HcnObject | undefined> {
+    await this.#handles.enter(id);
+    let object: HcnObject | undefined;
     try {
-      const reply = await this.#call(
-        { fn: `HcnOpen${kind}`, id },
-        `cannot open HCN ${kind.toLowerCase()} ${id}`,
-      );
-      return reply.handle ? this.#object(kind, id, reply.handle) : undefined;
+      const what = `cannot open HCN ${kind.toLowerCase()} ${id}`;
+      const { handle } = await this.#call({ fn: `HcnOpen${kind}`, id }, what);
+      return object = handle ? this.#object(kind, id, handle) : undefined;
     } catch (error) {
       if (isHcn(error, "not-found")) return undefined;
       throw error;
+    } finally {
+      if (!object) this.#handles.remove(id);
     }
   }
 
@@ -123,14 +125,15 @@ export class Hns {
     const fn: HcnFunction = `HcnCreate${kind}`;
     const reply = await this.#call({ fn, id, ...handle, text: JSON.stringify(settings) }, what);
     if (!reply.handle) throw new OverlayError("internal", `${what}: ${fn} gave no handle`);
+    this.#handles.add(id);
     return this.#object(kind, id, reply.handle);
   }
 
   /** Deletes an object when nobody here reads it any more. @returns Whether it was there. */
   async delete(kind: HcnKind, id: Guid): Promise<boolean> {
-    await this.#handles.none(id);
+    const what = `cannot delete HCN ${kind.toLowerCase()} ${id}`;
     try {
-      await this.#call({ fn: `HcnDelete${kind}`, id }, `cannot delete HCN ${kind.toLowerCase()} ${id}`);
+      await this.#handles.alone(id, () => this.#call({ fn: `HcnDelete${kind}`, id }, what));
       return true;
     } catch (error) {
       if (isHcn(error, "not-found")) return false;
@@ -140,7 +143,6 @@ export class Hns {
 
   #object(kind: HcnKind, id: Guid, handle: HcnHandle): HcnObject {
     const noun = kind.toLowerCase();
-    this.#handles.add(id);
     return {
       id,
       handle,
