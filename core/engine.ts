@@ -212,10 +212,13 @@ export class OverlayEngine implements OverlayService {
   }
 
   async setupGlobalOverlay(request: GlobalOverlayRequest, context: RequestContext): Promise<string> {
-    const name = await this.#global.setup(request, context);
-    this.#sweeper?.deploymentKnown();
-    this.#rememberHostSettings();
-    return name;
+    try {
+      return await this.#global.setup(request, context);
+    } finally {
+      // Also where no device can be made: containers are attached all the same.
+      this.#sweeper?.deploymentKnown();
+      this.#rememberHostSettings();
+    }
   }
 
   teardownGlobalOverlay(context: RequestContext): Promise<void> {

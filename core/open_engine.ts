@@ -53,6 +53,8 @@ export async function openEngine(
         readNodeFiles: () => readNodeFiles((name) => readIfThere(join(dataDir, name))),
       });
       const close = async (): Promise<void> => {
+        // First, or work that waits for a service that hangs would keep the engine from stopping.
+        backend.containers?.close();
         await engine.stop();
         store.close();
         backend.close();

@@ -57,7 +57,7 @@ export class Reconciler {
 
   /** Settles what a dead process left open, then adopts, rebuilds and collects. Nothing else runs meanwhile. */
   async recover(): Promise<void> {
-    await this.#settle();
+    await this.#settle({ isStart: true });
     const dead = await this.#deadAttachments();
     const desired = this.#desired({ dead, busy: new Set() });
     const inventory = await this.#context.backend.inventory();
@@ -80,6 +80,8 @@ export class Reconciler {
   async start(): Promise<void> {
     this.#stopWatching = await this.#context.backend.watch(() => this.#scheduleRepair());
     this.#scheduleFull();
+    const isLeft = [...this.#context.store.services.values()].some(({ phase }) => phase !== "ready");
+    if (isLeft) void this.pass();
   }
 
   /** Ends watching; resolves when no pass runs any more. */
@@ -119,7 +121,7 @@ export class Reconciler {
     if (!isFull) this.#repairIsDue = false;
     if (this.#stopped) return;
     try {
-      if (isFull) await this.#settle();
+      if (isFull) await this.#settle({ isStart: false });
       const dead = isFull ? await this.#deadAttachments() : new Set<string>();
       // The inventory first: what is recorded after it was taken cannot be mistaken for missing or orphaned.
       const before = this.#openLinks();
@@ -251,10 +253,11 @@ export class Reconciler {
 
   /**
    * Completes removals and undoes set-ups that nobody works on any more: what a dead process left, or what failed
-   * and could not be undone at once.
+   * and could not be undone at once. At the start nothing waits for the service that containers depend on: it may
+   * hang, and whoever asks for the daemon does not wait as long.
    */
-  async #settle(): Promise<void> {
-    const { store, log, problems } = this.#context;
+  async #settle({ isStart }: { readonly isStart: boolean }): Promise<void> {
+    const { store, log, problems, backend } = this.#context;
     const open = <T extends { phase: string }>(records: Iterable<T>): T[] =>
       [...records].filter((record) => record.phase !== "ready");
     const settle = async (object: string, step: () => Promise<void>): Promise<void> => {
@@ -271,7 +274,8 @@ export class Reconciler {
       ({ handle }) => settle(handle, () => attachments.settle(handle)),
     );
     for (const { id } of open(store.guests.values())) await settle(guestHandle(id), () => guests.settle(id));
-    for (const { name } of open(store.services.values())) {
+    for (const { name, dedicated } of open(store.services.values())) {
+      if (isStart && dedicated && backend.containers) continue;
       await settle(`service:${name}`, () => services.settle(name));
     }
     const device = store.settings.globalDevice;

@@ -69,7 +69,7 @@ export async function runPurge(
 async function purgeLocked(stopDaemon: boolean, deps: PurgeDeps): Promise<number> {
   using _lock = await claim(stopDaemon, deps);
   const plan = await makePlan(deps);
-  if (isEmptyPlan(plan)) await deps.out("nothing to remove");
+  if (isEmptyPlan(plan) && !deps.purgeNetworks) await deps.out("nothing to remove");
   for (const line of describePlan(plan, "remove")) await deps.out(cell(line));
   if (deps.purgeNetworks) await deps.out(`remove ${HCN_NETWORKS}`);
   const failures = await execute(plan, deps);
@@ -79,7 +79,7 @@ async function purgeLocked(stopDaemon: boolean, deps: PurgeDeps): Promise<number
 
 async function dryRun(deps: PurgeDeps): Promise<number> {
   const plan = await makePlan(deps);
-  if (isEmptyPlan(plan)) await deps.out("nothing to remove");
+  if (isEmptyPlan(plan) && !deps.purgeNetworks) await deps.out("nothing to remove");
   for (const line of describePlan(plan, "would remove")) await deps.out(cell(line));
   if (deps.purgeNetworks) await deps.out(`would remove ${HCN_NETWORKS}`);
   return EXIT_OK;

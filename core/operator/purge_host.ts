@@ -13,6 +13,7 @@ import { SILENT_LOG } from "../log.ts";
 import { MarkerFile } from "../marker_file.ts";
 import { MARKER_FILE, STATE_FILE } from "../open_engine.ts";
 import { findStaleControlSockets } from "../transport/stale_socket.ts";
+import { SERVICE_NAME } from "../windows_service/definition.ts";
 import type { OperatorContext } from "./client.ts";
 import { readDeployment, readHostSettings } from "./host_settings.ts";
 import { type PurgeDeps, runPurge } from "./purge.ts";
@@ -58,9 +59,10 @@ export async function purgeHost(
     };
     return await runPurge(command, deps);
   } catch (error) {
-    const hint = error instanceof DataDirBusyError
-      ? ": stop it ('systemctl stop zlayer-overlayd'), or give --stop-daemon"
-      : "";
+    const stop = host.environment.os === "windows"
+      ? `sc.exe stop ${SERVICE_NAME}`
+      : "systemctl stop zlayer-overlayd";
+    const hint = error instanceof DataDirBusyError ? `: stop it ('${stop}'), or give --stop-daemon` : "";
     await context.err(`error: ${describeError(error)}${hint}\n`);
     return EXIT_FAILURE;
   } finally {

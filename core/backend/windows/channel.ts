@@ -33,17 +33,21 @@ export type ChannelReply =
 
 /** A channel in this isolate. */
 export function libraryChannel(library: HcnLibrary): HcnChannel {
+  const closed = Promise.withResolvers<never>();
+  closed.promise.catch(() => {});
   return {
     async call(call): Promise<HcnReply> {
       try {
-        return await callHcn(library, call);
+        return await Promise.race([callHcn(library, call), closed.promise]);
       } catch (error) {
         throw error instanceof LibraryError ? noService(error.message) : error;
       }
     },
-    close(): void {},
+    close: () => closed.reject(new UnavailableError(CLOSED)),
   };
 }
+
+const CLOSED = "the channel to the Host Networking Service is closed";
 
 /** The part of a worker's global scope that is used. */
 export interface ChannelScope {
@@ -104,7 +108,7 @@ export class WorkerChannel implements HcnChannel {
   }
 
   close(): void {
-    this.#fail(new UnavailableError("the channel to the Host Networking Service is closed"));
+    this.#fail(new UnavailableError(CLOSED));
   }
 
   #settle(reply: ChannelReply): void {

@@ -262,6 +262,7 @@ Deno.test("subnets that HCN cannot have are refused before it is asked [windows 
       await using rig = await ContainerRig.start(null);
       // A /32 has no address for the node itself.
       await rig.setUp(slice).catch(() => {});
+      await rig.settled();
       await assertRejects(() => rig.attach("c1"), Error, slice);
       assertEquals(rig.library.taken(), []);
     });

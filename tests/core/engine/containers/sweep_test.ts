@@ -1,5 +1,6 @@
 /** What no record tells of, what is gone from HCN, and purge. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { UnsupportedError } from "../../../../core/errors.ts";
 import { BASE, ContainerRig, guid, SLICE } from "../../../support/container_rig.ts";
 import { HOST_DEFAULT } from "../../../support/fake_hcn/service.ts";
 
@@ -43,6 +44,14 @@ Deno.test("the first set-up takes over what is ours, and only that [windows T70]
       for (const id of [guid(11), guid(12), guid(13), guid(14)]) assert(rig.hns.endpoints.has(id), id);
     });
   }
+});
+
+Deno.test("containers are taken over also where no WireGuard device can be made", async () => {
+  await using rig = await ContainerRig.start(null, leftovers);
+  rig.node.host.wireguard = false;
+  await assertRejects(() => rig.setUp(SLICE), UnsupportedError);
+  await rig.settled();
+  assertEquals(rig.leased(), ["10.200.0.7 node"]);
 });
 
 Deno.test("a container taken over is attached again to whatever service", async () => {
