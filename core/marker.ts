@@ -47,6 +47,8 @@ const VERSION = 1;
 /** Owner of the node's base network. */
 export const BASE_OWNER = "base";
 const SERVICE_OWNER_PREFIX = "service:";
+/** Of networks of an earlier deployment. */
+const FORMER_OWNER_PREFIX = "former:";
 
 /** What a missing file stands for. */
 export const EMPTY_MARKER: Marker = { version: VERSION, networks: [] };
@@ -127,10 +129,28 @@ export interface HcnNetworkEntry {
   readonly subnet: string;
 }
 
-/** Enters an HCN network. A dedicated device that the owner's entry tells of stays in it (daemon.md W15). */
+/**
+ * Enters an HCN network. A dedicated device that the owner's entry tells of stays in it (daemon.md W15). A network of
+ * another name that it tells of is one of an earlier deployment: that stays as an entry of its own, for uninstalling.
+ */
 export function withHcnNetwork(marker: Marker, network: HcnNetworkEntry): Marker {
   const former = marker.networks.find((entry) => entry.owner === network.owner);
-  return upsertNetwork(marker, { ...former, ...network });
+  const found = withoutFormer(marker, network.id);
+  const isOther = former !== undefined && isHcnEntry(former) && former.name !== network.name;
+  const kept = isOther ? upsertNetwork(found, toFormer(former)) : found;
+  return upsertNetwork(kept, { ...former, ...network });
+}
+
+/** Takes out an entry that a network of this id has as one of an earlier deployment. */
+export function withoutFormer(marker: Marker, id: string): Marker {
+  const networks = marker.networks.filter((one) =>
+    one.id !== id || !one.owner.startsWith(FORMER_OWNER_PREFIX)
+  );
+  return networks.length === marker.networks.length ? marker : { ...marker, networks };
+}
+
+function toFormer({ kind, name, id, subnet }: MarkerEntry): MarkerEntry {
+  return { owner: FORMER_OWNER_PREFIX + name, kind, name, id, subnet };
 }
 
 /**

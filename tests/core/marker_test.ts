@@ -7,6 +7,7 @@ import {
   dedicatedIdentity,
   EMPTY_MARKER,
   encodeMarker,
+  type HcnNetworkEntry,
   type Marker,
   type MarkerEntry,
   removeNetwork,
@@ -214,4 +215,20 @@ Deno.test("an identity that is not whole and valid is none", () => {
       JSON.stringify(change),
     );
   }
+});
+
+Deno.test("a network of an earlier deployment stays known, until it is in use again", () => {
+  const network = (name: string, n: number): HcnNetworkEntry => ({
+    owner: "base",
+    kind: "hcn-internal",
+    name,
+    id: `6c1f0d3e-1111-4222-8333-94445555666${n}`,
+    subnet: "10.200.0.0/28",
+  });
+  const a = network("a-overlay", 1), b = network("b-overlay", 2);
+  const both = withHcnNetwork(withHcnNetwork(EMPTY_MARKER, a), b);
+  assertEquals(both.networks, [b, { ...a, owner: "former:a-overlay" }]);
+  assertEquals(withHcnNetwork(both, a).networks, [a, { ...b, owner: "former:b-overlay" }]);
+  // The same name again is the same network made anew.
+  assertEquals(withHcnNetwork(both, { ...b, id: a.id }).networks, [{ ...b, id: a.id }]);
 });

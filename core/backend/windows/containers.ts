@@ -20,7 +20,7 @@ import { type HcnChannel, WorkerChannel } from "./channel.ts";
 import { HcnEndpoints } from "./endpoints.ts";
 import type { AddressSharing } from "./node_devices.ts";
 import { Hns, toOverlayError } from "./hns.ts";
-import { type NetworkKey, networkName, readEndpointName, readNetworkName } from "./names.ts";
+import { deploymentOf, type NetworkKey, networkName, readEndpointName, readNetworkName } from "./names.ts";
 import { HcnNetworks } from "./networks.ts";
 import { readEndpoint } from "./readings.ts";
 import { readHomes, surveyContainers } from "./survey.ts";
@@ -136,8 +136,11 @@ export class HcnContainers implements ContainerNetworks {
     for (const [id, name] of doomed) {
       await attempt(`cannot remove HCN network ${name}`, () =>
         unlessMissing(async () => {
-          await this.#clear(deployment, id);
-          await this.#networks.remove(id, (network) => this.#clear(deployment, network));
+          // The marker may know one of an earlier deployment, and its containers are named after that.
+          const clear = (network: Guid): Promise<void> =>
+            this.#clear(deploymentOf(name) ?? deployment, network);
+          await clear(id);
+          await this.#networks.remove(id, clear);
         }));
     }
     return failures;

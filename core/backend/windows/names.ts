@@ -31,6 +31,11 @@ export function readNetworkName(deployment: string, name: string): NetworkKey | 
   return { deployment, service: name.slice(prefix.length) };
 }
 
+/** The deployment that a network of whatever deployment is named after; `undefined` if it is not named so. */
+export function deploymentOf(networkName: string): string | undefined {
+  return /^(.+?)-overlay(?:-svc-.+)?$/.exec(networkName)?.[1];
+}
+
 /** `zlayer-<container id>`. */
 export function endpointName(deployment: string, containerId: string): string {
   return `${ownerName(deployment)}-${containerId}`;

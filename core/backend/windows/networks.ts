@@ -20,6 +20,7 @@ import {
   removeNetwork,
   upsertNetwork,
   withHcnNetwork,
+  withoutFormer,
   withoutHcnNetwork,
 } from "../../marker.ts";
 import type { MarkerFile } from "../../marker_file.ts";
@@ -315,7 +316,7 @@ export class HcnNetworks {
     });
     return async () => {
       await file.update((marker) =>
-        former ? upsertNetwork(marker, former) : removeNetwork(marker, owner).marker
+        former ? upsertNetwork(withoutFormer(marker, former.id), former) : removeNetwork(marker, owner).marker
       );
     };
   }

@@ -180,6 +180,17 @@ Deno.test("a container that is gone from HCN is forgotten, its address free; a d
   assertEquals((await rig.engine.status(true)).detail!.attachments[0]!.state, "ready");
 });
 
+Deno.test("purge removes also what an earlier deployment has left, with its containers [daemon 55]", async () => {
+  await using rig = await ContainerRig.start();
+  await rig.attach("c1");
+  await rig.setUp(SLICE, "prod");
+  await rig.attach("c2");
+  assertEquals([...rig.hns.networks.values()].map(({ name }) => name), [BASE, "prod-overlay"]);
+  assertEquals(rig.networks.map(({ id }) => id).sort(), [...rig.hns.networks.keys()].sort());
+  assertEquals(await rig.containers.purge("prod"), []);
+  assertEquals([rig.hns.networks.size, rig.hns.endpoints.size, rig.hns.namespaces.size], [0, 0, 1]);
+});
+
 Deno.test("purge removes every network of ours, known or not, and goes on after a failure [windows T76] [windows T77] [daemon 55] [daemon 56] [daemon 57]", async (t) => {
   const plant = (rig: ContainerRig): void => {
     leftovers(rig);
