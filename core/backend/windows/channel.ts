@@ -84,6 +84,8 @@ interface Waiting {
 export class WorkerChannel implements HcnChannel {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
+  /** Calls that the library has not come back from, whether or not anybody waits. */
+  #underWay = 0;
   #lastId = 0;
   #failure: Error | undefined;
 
@@ -103,6 +105,7 @@ export class WorkerChannel implements HcnChannel {
     const id = ++this.#lastId;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
+      this.#underWay++;
       this.#worker.postMessage({ kind: "call", id, call } satisfies ChannelRequest);
     });
   }
@@ -114,6 +117,8 @@ export class WorkerChannel implements HcnChannel {
   #settle(reply: ChannelReply): void {
     const waiting = this.#waiting.get(reply.id);
     this.#waiting.delete(reply.id);
+    this.#underWay--;
+    if (this.#failure !== undefined) this.#terminateIfIdle();
     if (reply.ok) waiting?.resolve(reply.reply);
     else {waiting?.reject(
         reply.isMissing ? noService(reply.message) : new OverlayError("internal", reply.message),
@@ -125,8 +130,15 @@ export class WorkerChannel implements HcnChannel {
     this.#failure = failure;
     for (const { reject } of this.#waiting.values()) reject(failure);
     this.#waiting.clear();
-    // Returns at once, even while a thread of its pool is stuck in a call.
-    this.#worker.terminate();
+    this.#terminateIfIdle();
+  }
+
+  /**
+   * The memory that a call writes its answer to is the worker's, and would be gone with it: one that has calls under
+   * way ends when the last is back, or with the process.
+   */
+  #terminateIfIdle(): void {
+    if (this.#underWay === 0) this.#worker.terminate();
   }
 }
 

@@ -1,6 +1,6 @@
 /** The channel through a worker, on a real worker with a fake library in it. */
 import { assertEquals, assertRejects } from "@std/assert";
-import { WorkerChannel } from "../../../../core/backend/windows/channel.ts";
+import { type ChannelReply, WorkerChannel } from "../../../../core/backend/windows/channel.ts";
 import { UnavailableError, UnsupportedError } from "../../../../core/errors.ts";
 import { guid } from "../../../support/container_rig.ts";
 import { STUCK_ID } from "../../../support/fake_hcn/worker.ts";
@@ -68,5 +68,35 @@ Deno.test("the program's own worker says that there is no library here [windows 
     );
   } finally {
     channel.close();
+  }
+});
+
+Deno.test("the worker of a closed channel ends when its last call is back, and not under it", async () => {
+  const real = globalThis.Worker;
+  const sent: { id?: number }[] = [];
+  const worker = {
+    onmessage: (_event: { data: ChannelReply }): void => {},
+    isTerminated: false,
+    postMessage: (request: { id?: number }): void => void sent.push(request),
+    terminate: (): void => void (worker.isTerminated = true),
+  };
+  // deno-lint-ignore no-explicit-any
+  (globalThis as any).Worker = function (): unknown {
+    return worker;
+  };
+  try {
+    const channel = open();
+    const calls = [1, 2].map(() =>
+      assertRejects(() => channel.call({ fn: "HcnEnumerateNetworks" }), UnavailableError, "closed")
+    );
+    channel.close();
+    await Promise.all(calls);
+    for (const { id } of sent.filter(({ id }) => id !== undefined)) {
+      assertEquals(worker.isTerminated, false, "a call still writes into its memory");
+      worker.onmessage({ data: { id: id!, ok: true, reply: { hresult: 0, record: "" } } });
+    }
+    assertEquals(worker.isTerminated, true);
+  } finally {
+    globalThis.Worker = real;
   }
 });
