@@ -164,6 +164,9 @@ export interface StatusDetail {
     readonly globalIp?: string;
     /** Host ends of the veth pairs, eth0's first. */
     readonly hostLinks: readonly string[];
+    /** Of a container of Windows: the GUIDs of its namespace and endpoint in HCN. */
+    readonly namespace?: string;
+    readonly endpoint?: string;
     readonly state: ObjectState;
     readonly problem?: string;
   }[];

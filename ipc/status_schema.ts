@@ -66,6 +66,8 @@ const attachmentDetail = z.object({
   ip: string,
   global_ip: optional(string),
   host_links: z.array(string),
+  namespace: optional(string),
+  endpoint: optional(string),
   state,
   problem: optional(string),
 });

@@ -239,6 +239,8 @@ function attachmentDetails(context: EngineContext): StatusDetail["attachments"] 
     service: container.service,
     ip: container.ip,
     hostLinks: [],
+    namespace: container.namespace,
+    endpoint: container.endpoint,
     ...stateOf(context, containerHandle(container.containerId), container.phase),
   }));
   return [...byPid, ...guests, ...containers];

@@ -77,12 +77,14 @@ function servicesSection({ services, service_count: count }: StatusView): string
 function attachmentsSection({ attachments }: StatusView): string[] {
   if (attachments.length === 0) return [];
   const head = ["HANDLE", "SERVICE", "ADDRESS", "GLOBAL", "HOST LINKS", "STATE"];
+  // On Windows a container has no link on the host, and is known there by its namespace.
+  const isWindows = attachments.some((one) => one.namespace !== null);
+  if (isWindows) head.splice(3, 2, "HCN NAMESPACE");
   const rows = attachments.map((one) => [
     cell(one.handle),
     cell(one.service),
     cell(one.ip),
-    cell(one.global_ip),
-    cell(one.host_links.join(",")),
+    ...(isWindows ? [cell(one.namespace)] : [cell(one.global_ip), cell(one.host_links.join(","))]),
     cell(one.state),
   ]);
   return [`Attachments: ${attachments.length}`, ...table(head, rows)];

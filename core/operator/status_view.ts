@@ -64,6 +64,9 @@ export interface AttachmentView {
   readonly ip: string | null;
   readonly global_ip: string | null;
   readonly host_links: readonly string[];
+  /** Of a container of Windows: GUIDs in HCN. */
+  readonly namespace: string | null;
+  readonly endpoint: string | null;
   readonly state: string | null;
   readonly problem: string | null;
 }
@@ -207,6 +210,8 @@ function attachmentView(attachment: Members): AttachmentView {
     ip: readText(attachment, "ip"),
     global_ip: readText(attachment, "global_ip"),
     host_links: readTexts(attachment, "host_links"),
+    namespace: readText(attachment, "namespace"),
+    endpoint: readText(attachment, "endpoint"),
     state: readText(attachment, "state"),
     problem: readText(attachment, "problem"),
   };

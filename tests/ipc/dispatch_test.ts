@@ -211,6 +211,8 @@ const DETAIL: StatusDetail = {
     ip: "10.200.4.2",
     globalIp: "10.200.0.2",
     hostLinks: ["veth-1"],
+    namespace: "n",
+    endpoint: "e",
     state: "pending",
   }],
   leases: [{ ip: "10.200.4.2", pool: "service:web", owner: "pid:4242" }],

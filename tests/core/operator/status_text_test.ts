@@ -101,3 +101,31 @@ Deno.test("table() and facts() align", () => {
   assertEquals(table(["A", "BB"], [["xxx", "y"], ["é", ""]]), ["  A    BB", "  xxx  y", "  é"]);
   assertEquals(facts([["a", 1], ["long", "x"], ["gone", null]]), ["  a     1", "  long  x"]);
 });
+
+Deno.test("statusText() tells of containers of Windows by their namespace", () => {
+  const container = {
+    handle: "container:web-1",
+    service: "web",
+    ip: "10.200.0.5",
+    host_links: [],
+    namespace: "6c1f0d3e-1111-4222-8333-944455556666",
+    endpoint: "6c1f0d3e-1111-4222-8333-944455556667",
+    state: "ready",
+  };
+  const guest = { handle: "guest:vm", service: "web", ip: "10.200.0.6", host_links: [], state: "ready" };
+  const reply = {
+    ...DETAILED_REPLY,
+    detail: { ...DETAILED_REPLY.detail, attachments: [container, guest] },
+  };
+  const view = statusView(reply, "x");
+  assertEquals(view.attachments[0]!.endpoint, container.endpoint);
+  assertStringIncludes(
+    statusText(view, 4600),
+    `\
+Attachments: 2
+  HANDLE           SERVICE  ADDRESS     HCN NAMESPACE                         STATE
+  container:web-1  web      10.200.0.5  6c1f0d3e-1111-4222-8333-944455556666  ready
+  guest:vm         web      10.200.0.6  -                                     ready
+`,
+  );
+});

@@ -53,6 +53,8 @@ Deno.test("attach makes namespace and endpoint, joins them and looks at the resu
     service: "web",
     ip: "10.200.0.5",
     hostLinks: [],
+    namespace: endpoint!.namespace!,
+    endpoint: endpoint!.id,
     state: "ready",
   } as const;
   assertEquals(detail!.attachments, [row]);
