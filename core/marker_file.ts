@@ -40,7 +40,15 @@ export class MarkerFile {
 
   /** Reads the marker. A missing file is an empty marker; so is a bad one, with a warning. */
   async load(): Promise<Marker> {
-    return (await this.#read()).marker;
+    try {
+      return (await this.#read()).marker;
+    } catch (error) {
+      this.#log.warn("cannot read the network marker, which counts as empty", {
+        path: this.path,
+        err: describeError(error),
+      });
+      return EMPTY_MARKER;
+    }
   }
 
   /**
@@ -98,9 +106,10 @@ export class MarkerFile {
     }
   }
 
+  /** @throws If the file cannot be read: what it holds is not known then, and not to be replaced. */
   async #read(): Promise<{ marker: Marker; bad: boolean }> {
+    const text = await this.#files.readTextFile(this.path);
     try {
-      const text = await this.#files.readTextFile(this.path);
       return { marker: text === undefined ? EMPTY_MARKER : decodeMarker(text), bad: false };
     } catch (error) {
       this.#log.warn("the network marker is unreadable and counts as empty; a new one will not erase it", {

@@ -116,6 +116,25 @@ markerTest(
   },
 );
 
+Deno.test("a marker that cannot be read for a moment counts as empty, and is not replaced by a new one", async () => {
+  const lines: string[] = [];
+  const files = new ScriptedFiles();
+  const file = new MarkerFile("/d/m.json", { log: { warn: (message) => void lines.push(message) }, files });
+  await file.upsert(BASE);
+  const text = files.contents.get("/d/m.json");
+  files.stopAt = "read";
+  assertEquals(await file.load(), EMPTY_MARKER);
+  assertEquals(await file.upsert(WEB), false);
+  files.stopAt = "";
+  assertEquals([...files.contents], [["/d/m.json", text]]);
+  assertEquals(lines, [
+    "cannot read the network marker, which counts as empty",
+    "cannot save the network marker",
+  ]);
+  assertEquals(await file.upsert(WEB), true);
+  assertEquals((await file.load()).networks.length, 2);
+});
+
 markerTest("changes at the same time are all kept", async ({ file }) => {
   const owners = Array.from({ length: 30 }, (_, i) => `service:s${i}`);
   await Promise.all(owners.map((owner) => file.upsert({ ...BASE, owner })));
@@ -145,6 +164,7 @@ class ScriptedFiles implements PrivateFileSystem {
   }
 
   readTextFile(path: string): Promise<string | undefined> {
+    if (this.stopAt === "read") return Promise.reject(new Error("it is held by another process"));
     return Promise.resolve(this.contents.get(path));
   }
 
