@@ -190,7 +190,7 @@ export function modifyNamespaceDocument(request: "Add" | "Remove", endpoint: Gui
   return { ResourceType: "Endpoint", RequestType: request, Settings: { EndpointId: endpoint } };
 }
 
-/** A query. @param filter Keys of the wanted objects, such as `Name`, `ID`, `VirtualNetwork`. */
+/** A query. @param filter Keys of the wanted objects, such as `Name`. */
 export function queryDocument(filter?: Readonly<Record<string, string>>): HcnDocument {
   return { SchemaVersion: SCHEMA_VERSION, ...(filter ? { Filter: JSON.stringify(filter) } : {}) };
 }

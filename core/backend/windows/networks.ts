@@ -142,11 +142,14 @@ export class HcnNetworks {
     return await this.#readAll(await hns.enumerate("Network"));
   }
 
-  /** Endpoints on a network, by what each says itself: a filter may be ignored. */
+  /**
+   * Endpoints on a network, by what each says itself. Not by a filter: one that compares the id otherwise than we
+   * spell it would find nothing, and a network with containers on it be taken for an empty one.
+   */
   async endpointsOn(network: Guid): Promise<Guid[]> {
     const { hns } = this.#options;
     const found: Guid[] = [];
-    for (const id of await hns.enumerate("Endpoint", { VirtualNetwork: network })) {
+    for (const id of await hns.enumerate("Endpoint")) {
       const text = await hns.read("Endpoint", id);
       if (text !== undefined && readEndpoint(text).network === network) found.push(id);
     }

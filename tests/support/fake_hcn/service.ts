@@ -66,6 +66,8 @@ export class FakeHns {
   isOld = false;
   /** Ignores filters. */
   ignoresFilters = false;
+  /** Compares ids in filters as text, in the capitals that it answers with itself. */
+  comparesText = false;
   /** What a created namespace is called instead of what was asked for. */
   namespaceIds: string[] = [];
   /** What an endpoint gets instead of what was asked for. */
@@ -192,10 +194,12 @@ export class FakeHns {
 
   #passes(kind: Kind, id: string, filter: Record<string, string>): boolean {
     const network = this.networks.get(id), endpoint = this.endpoints.get(id);
+    const isId = (text: string, id?: string): boolean =>
+      (this.comparesText ? text : text.toUpperCase()) === id?.toUpperCase();
     return (filter.Name === undefined || (network ?? endpoint)?.name === filter.Name) &&
-      (filter.ID === undefined || id === filter.ID.toLowerCase()) &&
+      (filter.ID === undefined || isId(filter.ID, id)) &&
       (filter.VirtualNetwork === undefined || kind !== "Endpoint" ||
-        endpoint?.network === filter.VirtualNetwork.toLowerCase());
+        isId(filter.VirtualNetwork, endpoint?.network));
   }
 
   #network(id: string, isV2: boolean): Doc {

@@ -85,16 +85,22 @@ Deno.test("a network of another subnet is made anew if nothing is on it [windows
   assertEquals([...rig.hns.networks.values()].map(({ subnet }) => subnet), [SLICE]);
 });
 
-Deno.test("a network of another subnet that is in use is an error that names both [windows T25]", async () => {
-  await using rig = await ContainerRig.start(SLICE, (rig) => {
-    rig.hns.plant.network(guid(1), BASE, "Internal", OTHER);
-    rig.hns.plant.endpoint(guid(7), "foo", guid(1), { ip: "10.200.9.5" });
-  });
-  const error = await assertRejects(() => rig.attach("c1"), PreconditionError);
-  assertStringIncludes(error.message, SLICE);
-  assertStringIncludes(error.message, OTHER);
-  assert(rig.hns.networks.has(guid(1)));
-  assertEquals(rig.leased(), []);
+Deno.test("a network of another subnet that is in use is an error that names both [windows T25]", async (t) => {
+  const id = "aabbccdd-eeff-4011-8233-445566778899";
+  for (const how of ["comparesText", "ignoresFilters", "isOld"] as const) {
+    await t.step(`a service that ${how}`, async () => {
+      await using rig = await ContainerRig.start(SLICE, (rig) => {
+        rig.hns[how] = true;
+        rig.hns.plant.network(id, BASE, "Internal", OTHER);
+        rig.hns.plant.endpoint(guid(7), "foo", id, { ip: "10.200.9.5" });
+      });
+      const error = await assertRejects(() => rig.attach("c1"), PreconditionError);
+      assertStringIncludes(error.message, SLICE);
+      assertStringIncludes(error.message, OTHER);
+      assert(rig.hns.networks.has(id) && rig.hns.endpoints.has(guid(7)));
+      assertEquals(rig.leased(), []);
+    });
+  }
 });
 
 Deno.test("a network of the name and a foreign type is an error, and stays [windows T26]", async (t) => {
