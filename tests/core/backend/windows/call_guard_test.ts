@@ -102,6 +102,22 @@ Deno.test("probes that hang too come ever more rarely, and end at a limit", asyn
   rig.library.taken();
 });
 
+Deno.test("after a probe that is not answered in 5 s there is twice the pause, up to a minute", async () => {
+  const rig = new GuardRig();
+  const releases = Array.from({ length: 9 }, () => rig.hang("EnumerateNetworks"));
+  const startedAt: number[] = [];
+  const start = rig.clock.monotonicMs();
+  rig.library.onCall = (_call, _index, when) => {
+    if (when === "before") startedAt.push((rig.clock.monotonicMs() - start) / 1000);
+  };
+  const hanging = assertRejects(() => rig.guard.call(LIST), UnavailableError);
+  for (let second = 0; second < 240; second++) await rig.pass(1_000);
+  await hanging;
+  assertEquals(startedAt, [0, 16, 23, 32, 45, 66, 103, 168, 233]);
+  for (const release of releases) release();
+  await rig.pass(0);
+});
+
 Deno.test("what a late call made is given back: its handle closed, and itself deleted", async (t) => {
   for (const isDeadline of [false, true]) {
     await t.step(isDeadline ? "its own time was up" : "the caller's time was up", async () => {
@@ -157,6 +173,25 @@ Deno.test("a close that is refused is made later, and not while a call that hang
   ]);
   release();
   await rig.pass(0);
+  assertEquals(rig.library.problems(), []);
+});
+
+Deno.test("a close that is refused while the refused ones are made is not forgotten", async () => {
+  const rig = new GuardRig();
+  const made = await rig.guard.call(CREATE), other = await rig.guard.call({ ...CREATE, id: guid(2) });
+  const release = rig.hang("EnumerateNetworks");
+  const hanging = assertRejects(() => rig.guard.call(LIST), UnavailableError);
+  await rig.pass(15_000);
+  await hanging;
+  const closed = rig.hang("CloseNamespace");
+  await rig.guard.call({ fn: "HcnCloseNamespace", id: guid(1), handle: made.handle! });
+  release();
+  await rig.pass(0);
+  assert(rig.guard.trouble !== undefined, "not over before the first is closed");
+  await rig.guard.call({ fn: "HcnCloseNamespace", id: guid(2), handle: other.handle! });
+  closed();
+  await rig.pass(0);
+  assertEquals(rig.guard.trouble, undefined);
   assertEquals(rig.library.problems(), []);
 });
 
