@@ -57,7 +57,7 @@ export async function openEngine(
         backend.containers?.close();
         await engine.stop();
         store.close();
-        backend.close();
+        await backend.close();
       };
       return { service: engine, cleanup: () => engine.removeAll(), close };
     } catch (error) {
@@ -65,7 +65,7 @@ export async function openEngine(
       throw error;
     }
   } catch (error) {
-    backend.close();
+    await backend.close();
     throw error;
   }
 }

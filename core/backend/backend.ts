@@ -251,5 +251,6 @@ export interface NetworkBackend {
 
   /** Calls back with the name of a link of interest when it, its addresses or routes changed. The result stops it. */
   watch(onChange: (name: string) => void): Promise<() => void>;
-  close(): void;
+  /** Lets go of the host. A promise, where devices go with it and take a moment, is settled when they are gone. */
+  close(): void | Promise<void>;
 }

@@ -137,9 +137,9 @@ export class WindowsBackend implements NetworkBackend {
     return this.#devices.watch(onChange);
   }
 
-  close(): void {
+  close(): void | Promise<void> {
     this.containers.close();
-    this.#devices.close();
+    return this.#devices.close();
   }
 }
 

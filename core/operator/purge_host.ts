@@ -66,7 +66,7 @@ export async function purgeHost(
     await context.err(`error: ${describeError(error)}${hint}\n`);
     return EXIT_FAILURE;
   } finally {
-    backend.close();
+    await backend.close();
   }
 }
 

@@ -57,6 +57,18 @@ Deno.test("the node's address goes to the adapter of our network, packets pass b
   host.stack.request("interface", { luid: VNIC, present: false });
 });
 
+Deno.test("[windows T86] close() comes back when sessions have ended and adapters are gone", async () => {
+  await using host = new WintunHost();
+  for (const n of [1, 2]) await host.backend.ensureDevice(specOf(node(n), []));
+  host.wintun.script({ function: "WintunCloseAdapter", action: "delay", ms: 50, times: 2 });
+  await host.backend.close();
+  assertEquals(host.wintun.calls().slice(4).toSorted(), [
+    ...["WintunCloseAdapter", "WintunCloseAdapter"],
+    ...["WintunEndSession", "WintunEndSession"],
+  ]);
+  assertEquals(host.wintun.request("adapters").adapters, []);
+});
+
 Deno.test("without wintun.dll it is said where it should be", async () => {
   await using host = new WintunHost("Z:\\nowhere\\wintun.dll");
   const { wireguard } = await host.backend.capabilities();

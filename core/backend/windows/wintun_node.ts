@@ -147,8 +147,9 @@ export class WintunNode implements NodeDevices, AddressSharing {
     });
   }
 
-  close(): void {
-    void this.#devices[Symbol.asyncDispose]();
+  /** Adapters go with it, which takes Windows a second or two. */
+  async close(): Promise<void> {
+    await this.#devices[Symbol.asyncDispose]();
   }
 
   #changed(name: string): void {

@@ -68,7 +68,7 @@ export class WintunHost implements ContractRig {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { name, tag } of await this.backend.inventory()) await this.backend.removeDevice(name, tag);
-    this.backend.close();
+    await this.backend.close();
     this.stack[Symbol.dispose]();
     this.wintun[Symbol.dispose]();
   }
