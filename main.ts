@@ -25,11 +25,8 @@ import { type Supervisor, UNSUPERVISED } from "./core/windows_service/supervisor
 /** Requests in flight at the stop signal are given this long; the process is to end within 5 s. */
 const GRACE_MS = 4000;
 
-/** A stop that takes longer is cut off. Removing the data plane may take long. */
-const STOP_TIMEOUT_MS = { leave: 4900, cleanup: 60_000 };
-
-/** Time for the last log records to be written. */
-const FLUSH_MS = 50;
+/** Time for the last log records to be written: to whoever reads stdout, or to a file. */
+const FLUSH_MS = { stdout: 50, file: 2000 };
 
 /** Builds the engine of a daemon; tests give a scripted one. */
 export type OpenEngine = (config: DaemonConfig, log: (part: string) => Log) => Promise<EngineHandle>;
@@ -89,8 +86,12 @@ async function serve(
     await writeFatal(Deno.stderr, causeChain(error));
     return EXIT_FAILURE;
   } finally {
-    await logging.flush(FLUSH_MS);
+    await logging.flush(flushMs(config));
   }
+}
+
+function flushMs({ logFile }: DaemonConfig): number {
+  return logFile === undefined ? FLUSH_MS.stdout : FLUSH_MS.file;
 }
 
 /** What {@linkcode runDaemon} is made of. */
@@ -105,7 +106,7 @@ interface DaemonParts {
 /** Starts, waits for a signal, the supervisor or a `shutdown` request, stops. */
 async function runDaemon(parts: DaemonParts): Promise<void> {
   const { config, environment, logging, openEngine, supervisor } = parts;
-  const { startDaemon } = await import("./core/daemon.ts");
+  const { startDaemon, stopLimitMs } = await import("./core/daemon.ts");
   const { claimDataDir } = await import("./core/data_dir.ts");
   const { handleSignals, surviveUncaughtErrors } = await import("./core/signals.ts");
   const log = logging.log();
@@ -115,8 +116,12 @@ async function runDaemon(parts: DaemonParts): Promise<void> {
     supervisor.stopped(EXIT_FAILURE);
     Deno.exit(EXIT_FAILURE);
   };
-  const limitStop = (): unknown =>
-    setTimeout(force, config.cleanupOnExit ? STOP_TIMEOUT_MS.cleanup : STOP_TIMEOUT_MS.leave);
+  const cutOff = async (): Promise<void> => {
+    log.error("the stop took too long and is cut off", { limit_ms: stopLimitMs(config) });
+    await logging.flush(FLUSH_MS.stdout);
+    force();
+  };
+  const limitStop = (): unknown => setTimeout(() => void cutOff(), stopLimitMs(config));
   const stop = (signal: string): void => {
     limitStop();
     signalled.resolve(signal);

@@ -5,7 +5,7 @@
  */
 
 import { type LogFilter, parseLogFilter } from "./log_filter.ts";
-import { defaultDataDir, type HostFacts, overlaydSocket, uapiDir } from "./paths.ts";
+import { defaultDataDir, type HostFacts, overlaydSocket, serviceLogFile, uapiDir } from "./paths.ts";
 
 /** Which implementation of WireGuard to use. */
 export type WireGuardChoice = "auto" | "kernel" | "userspace";
@@ -50,6 +50,8 @@ export interface DaemonConfig {
   /** Whether `socket` was asked for, and so is the only one. */
   readonly socketGiven: boolean;
   readonly logFilter: LogFilter;
+  /** File that records go to instead of standard output, which a Windows service has none of. */
+  readonly logFile?: string;
   /** Whether log lines may be coloured. */
   readonly colour: boolean;
   /** Whether to remove the data plane at the end instead of leaving it to the next start. */
@@ -69,21 +71,23 @@ export interface DaemonConfig {
 export function resolveConfig(flags: DaemonFlags, environment: DaemonEnvironment): DaemonConfig {
   const { env } = environment;
   const dataDir = flags.dataDir ?? defaultDataDir(environment);
+  const service = environment.os === "windows" && (flags.service ?? false);
   const adapter = env.ZLAYER_HCN_UPLINK_ADAPTER?.trim();
   return {
     dataDir,
     socket: flags.socket ?? overlaydSocket(dataDir, environment),
     socketGiven: flags.socket !== undefined,
     logFilter: parseLogFilter(env.RUST_LOG),
-    colour: environment.terminal && !env.NO_COLOR,
+    colour: environment.terminal && !env.NO_COLOR && !service,
     cleanupOnExit: flags.cleanupOnExit ?? false,
-    service: environment.os === "windows" && (flags.service ?? false),
+    service,
     wireguard: flags.wireguard ?? "auto",
     uapiDir: uapiDir(dataDir, environment),
     windows: {
       systemRoot: env.SystemRoot || "C:\\Windows",
       programData: env.PROGRAMDATA || "C:\\ProgramData",
     },
+    ...(service ? { logFile: serviceLogFile(dataDir, environment) } : {}),
     ...(adapter ? { hcnUplinkAdapter: adapter } : {}),
   };
 }

@@ -7,6 +7,7 @@
 import type { Log } from "./log.ts";
 import type { OverlayService } from "./service.ts";
 import { describeError } from "./errors.ts";
+import { STOP_HINT_MS } from "./windows_service/lifecycle.ts";
 
 /** A started engine. */
 export interface EngineHandle {
@@ -38,6 +39,15 @@ export interface DaemonDeps {
   readonly cleanupOnExit: boolean;
   /** How long requests in flight are waited for, in milliseconds. */
   readonly graceMs: number;
+}
+
+/**
+ * How long a stop may take, in milliseconds, before it is cut off: 5 s for what signals stop, as the zlayer daemon
+ * expects; what a service tells its manager to wait for; a minute where the data plane is removed.
+ */
+export function stopLimitMs(how: { readonly cleanupOnExit: boolean; readonly service: boolean }): number {
+  if (how.cleanupOnExit) return 60_000;
+  return how.service ? STOP_HINT_MS - 500 : 4900;
 }
 
 /** A daemon that listens. */

@@ -85,7 +85,13 @@ export async function claimDataDir(path: string): Promise<DataDirLock> {
   throw new PreconditionError(`data directory ${path} was removed while the daemon started`);
 }
 
-async function makeDataDir(path: string): Promise<void> {
+/**
+ * Makes a data directory, private, and what it is in. One that exists is left as it is.
+ *
+ * @throws {PermissionError} If this user may not.
+ * @throws {PreconditionError} If it cannot be made for another reason.
+ */
+export async function makeDataDir(path: string): Promise<void> {
   try {
     await Deno.mkdir(dirname(path), { recursive: true });
     makePrivateDirectory(path);

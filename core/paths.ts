@@ -75,11 +75,16 @@ export function uapiDir(dataDir: string, host: HostFacts): string {
   return `/tmp/zlayer-wg-${shortHash(dataDir, "wg")}`;
 }
 
-/** The directory of log files, for those who keep them; this daemon logs to standard output. */
+/** The directory of log files, for those who keep them: see {@linkcode serviceLogFile}. */
 export function logDir(dataDir: string, host: HostFacts): string {
   const system = host.os !== "windows" && host.os !== "darwin";
   if (system && isPlatformDataDir(dataDir, host)) return SYSTEM_LOG_DIR;
   return hostJoin(host, dataDir, "logs");
+}
+
+/** The log of a daemon that runs as a Windows service; every other one logs to standard output. */
+export function serviceLogFile(dataDir: string, host: HostFacts): string {
+  return hostJoin(host, logDir(dataDir, host), "overlayd.log");
 }
 
 /** A file of the data directory, by name. */

@@ -1,5 +1,5 @@
 /**
- * Connects the program's {@linkcode Log} to LogTape, and LogTape to a bounded writer on stdout.
+ * Connects the program's {@linkcode Log} to LogTape, and LogTape to a bounded writer.
  *
  * LogTape does the routing, so that libraries which log through it land in the same stream under the same
  * filter; form, redaction and back-pressure are ours.
@@ -86,7 +86,7 @@ function reportDropped(record: LogRecord, writer: BoundedWriter, format: Formatt
   if (writer.dropped === 0) return;
   const fields = { records: writer.takeDropped() };
   const entry = { timeMs: record.timestamp, level: "warn", target: `${ROOT_TARGET}::log`, fields } as const;
-  writer.write(format({ ...entry, message: "log records dropped: stdout was not read" }));
+  writer.write(format({ ...entry, message: "log records dropped: they were not taken in time" }));
 }
 
 /** The message as it was given; LogTape would replace `{…}` in it. */

@@ -1,6 +1,7 @@
 /** Files that the daemon leaves in a data directory, and their removal. */
 import { join } from "@std/path";
 import { LOCK_FILE } from "../data_dir.ts";
+import { logFiles } from "../logging/rotating_file.ts";
 import { isStaleSocket } from "../transport/stale_socket.ts";
 
 /** In order of removal: the database last, since it knows what a purge that is cut short has to do again. */
@@ -17,12 +18,17 @@ const OWN_FILES: readonly string[] = [
  * Paths of ours that exist. Files of the zlayer daemon in the same directory are never among them.
  *
  * @param sockets Endpoints this installation listens on; taken only if they are sockets that nobody serves.
+ * @param options `logFile`: where this installation logs to, if to a file.
  */
-export async function findOwnFiles(dataDir: string, sockets: readonly string[]): Promise<string[]> {
+export async function findOwnFiles(
+  dataDir: string,
+  sockets: readonly string[],
+  { logFile }: { readonly logFile?: string } = {},
+): Promise<string[]> {
   const found: string[] = [];
   for (const path of sockets) if (await isStaleSocket(path)) found.push(path);
-  for (const name of OWN_FILES) {
-    const path = join(dataDir, name);
+  const logs = logFile === undefined ? [] : logFiles(logFile);
+  for (const path of [...logs, ...OWN_FILES.map((name) => join(dataDir, name))]) {
     if (await Deno.lstat(path).then((info) => info.isFile, () => false)) found.push(path);
   }
   return found;
@@ -49,5 +55,7 @@ export function removeLockFile(dataDir: string): Promise<void> {
  */
 export async function removeEmptyDirs(dataDir: string, uapiDir: string): Promise<void> {
   // Fails on a directory that is not empty, as it should.
-  for (const path of [uapiDir, join(dataDir, "run"), dataDir]) await Deno.remove(path).catch(() => {});
+  for (const path of [uapiDir, join(dataDir, "run"), join(dataDir, "logs"), dataDir]) {
+    await Deno.remove(path).catch(() => {});
+  }
 }

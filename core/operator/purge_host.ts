@@ -12,6 +12,7 @@ import { describeError, PreconditionError } from "../errors.ts";
 import { SILENT_LOG } from "../log.ts";
 import { MarkerFile } from "../marker_file.ts";
 import { MARKER_FILE, STATE_FILE } from "../open_engine.ts";
+import { serviceLogFile } from "../paths.ts";
 import { findStaleControlSockets } from "../transport/stale_socket.ts";
 import { SERVICE_NAME } from "../windows_service/definition.ts";
 import type { OperatorContext } from "./client.ts";
@@ -95,7 +96,9 @@ async function findings(
     ...endpoints.map(({ path }) => path),
     ...await findStaleControlSockets(config.uapiDir),
   ];
-  return { hostSettings, files: await findOwnFiles(dataDir, sockets) };
+  // Only a service has one, and whether there is a service is nothing that the data directory tells.
+  const logFile = environment.os === "windows" ? { logFile: serviceLogFile(dataDir, environment) } : {};
+  return { hostSettings, files: await findOwnFiles(dataDir, sockets, logFile) };
 }
 
 async function stopDaemon(context: OperatorContext): Promise<void> {

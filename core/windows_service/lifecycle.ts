@@ -33,7 +33,8 @@ const ACCEPTED = SERVICE_ACCEPT_STOP | SERVICE_ACCEPT_SHUTDOWN | SERVICE_ACCEPT_
 export const TICK_MS = 2000;
 
 const START_HINT_MS = 10_000;
-const STOP_HINT_MS = 15_000;
+/** How long the manager is asked to wait for a stop to get on: its adapters are closed one after another. */
+export const STOP_HINT_MS = 15_000;
 
 /** What stops a service, as the log names it. */
 const STOP_REASONS: Readonly<Record<number, string>> = {

@@ -55,6 +55,10 @@ Deno.test("RUST_LOG, the switches and the adapter are taken over", () => {
 
 Deno.test("--service counts on Windows only", () => {
   assertEquals(resolve({ service: true }).service, false);
+  assertEquals("logFile" in resolve({ service: true }), false);
   const windows = resolveConfig({ service: true }, { ...ENVIRONMENT, os: "windows" });
+  // Its standard output goes nowhere.
+  assertEquals([windows.logFile, windows.colour], ["C:\\ProgramData\\ZLayer\\logs\\overlayd.log", false]);
+  assertEquals("logFile" in resolveConfig({}, { ...ENVIRONMENT, os: "windows" }), false);
   assertEquals([windows.service, windows.socket], [true, "\\\\.\\pipe\\zlayer-overlayd"]);
 });

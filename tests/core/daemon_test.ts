@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { type DaemonDeps, startDaemon } from "../../core/daemon.ts";
+import { type DaemonDeps, startDaemon, stopLimitMs } from "../../core/daemon.ts";
 import type { Log } from "../../core/log.ts";
 import type { OverlayService } from "../../core/service.ts";
 
@@ -120,4 +120,11 @@ Deno.test("a shutdown request stops the daemon [daemon 30]", async () => {
   requestShutdown();
   await daemon.finished;
   assertEquals(events.at(-1), "log stopped");
+});
+
+Deno.test("a stop is cut off before whoever waits for it gives up", () => {
+  const limits = [{ service: false }, { service: true }, { service: false, cleanupOnExit: true }]
+    .map((how) => stopLimitMs({ cleanupOnExit: false, ...how }));
+  // The caller waits 5 s; a service has asked for 15 s, in which Windows removes its adapters.
+  assertEquals(limits, [4900, 14_500, 60_000]);
 });

@@ -59,7 +59,7 @@ Deno.test("[windows T89] START_PENDING until the pipe listens, STOP_PENDING whil
 });
 
 Deno.test("[windows T89] a request to shut down ends the service with exit code 0; it can be started again", async () => {
-  await using rig = new ServiceRig();
+  await using rig = new ServiceRig("a directory that is not there/yet");
   for (let i = 0; i < 2; i++) {
     rig.start();
     await rig.reached(STATE.running);
@@ -67,6 +67,10 @@ Deno.test("[windows T89] a request to shut down ends the service with exit code 
     await client.shutdown();
     assertEquals(await rig.reached(STATE.stopped), 0);
   }
+  // Complete when STOPPED is reported, and the second run goes on in the same file.
+  const said = rig.log().trimEnd().split("\n").map((line) => / zlayer_overlayd: (\w+)/.exec(line)?.[1]);
+  const once = ["starting", "ready", "stopping", "stopped"];
+  assertEquals(said.filter((word) => word !== undefined), [...once, ...once]);
 });
 
 Deno.test("[windows T89] a daemon that cannot start is STOPPED with exit code 1", async () => {
@@ -74,6 +78,7 @@ Deno.test("[windows T89] a daemon that cannot start is STOPPED with exit code 1"
   rig.put("fail-start", "no network today");
   rig.start();
   assertEquals(await rig.reached(STATE.stopped), 1);
+  assertStringIncludes(rig.log(), 'ERROR zlayer_overlayd: cannot run err="no network today"');
 });
 
 Deno.test("[windows T90] INTERROGATE and unknown controls are taken while a request hangs, and change nothing", async () => {

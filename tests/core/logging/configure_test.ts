@@ -67,7 +67,7 @@ Deno.test("configureLogging() says how many records were lost", async () => {
   await logging.flush(5_000);
   assertEquals(lines, [
     ...Array.from({ length: 5 }, () => "0123456789"),
-    "log records dropped: stdout was not read 5",
+    "log records dropped: they were not taken in time 5",
     "after",
   ]);
 });

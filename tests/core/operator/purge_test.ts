@@ -195,6 +195,26 @@ unixTest("findOwnFiles() and removeEmptyDirs() spare the caller's files and live
   }
 });
 
+Deno.test("findOwnFiles() knows the log of a service and all that is kept of it", async () => {
+  const dataDir = await Deno.makeTempDir({ prefix: "zt-purge-" });
+  try {
+    const logs = join(dataDir, "logs");
+    await Deno.mkdir(logs);
+    const own = ["overlayd.log", "overlayd.log.0", "overlayd.log.4"].map((name) => join(logs, name));
+    for (const path of [...own, join(logs, "daemon.log")]) await Deno.writeTextFile(path, "");
+    const files = await findOwnFiles(dataDir, [], { logFile: own[0]! });
+    assertEquals(files, own);
+    for (const path of files) await removeOwnFile(path);
+    await removeEmptyDirs(dataDir, join(dataDir, "run"));
+    assertEquals([...Deno.readDirSync(logs)].map(({ name }) => name), ["daemon.log"]);
+    await Deno.remove(join(logs, "daemon.log"));
+    await removeEmptyDirs(dataDir, join(dataDir, "run"));
+    await assertRejects(() => Deno.lstat(dataDir), Deno.errors.NotFound);
+  } finally {
+    await Deno.remove(dataDir, { recursive: true }).catch(() => {});
+  }
+});
+
 /** A socket file that nobody listens on: `close()` removes the file, so it listens under another name. */
 async function makeStaleSocket(path: string): Promise<void> {
   const listener = Deno.listen({ transport: "unix", path: `${path}.tmp` });

@@ -22,10 +22,13 @@ export function denoArguments(script: string, ...args: string[]): string[] {
 export class ServiceRig implements AsyncDisposable {
   readonly name = `zt-${crypto.randomUUID().slice(0, 8)}`;
   readonly pipe = `\\\\.\\pipe\\${this.name}`;
-  readonly dataDir: string = Deno.makeTempDirSync({ prefix: "zt-service-" });
+  readonly #temp = Deno.makeTempDirSync({ prefix: "zt-service-" });
+  readonly dataDir: string;
   readonly database = new ServiceDatabase({ kernel32: kernel32(), advapi32: advapi32() });
 
-  constructor() {
+  /** @param place Where the data directory is, in one that is there. */
+  constructor(place = ".") {
+    this.dataDir = join(this.#temp, place);
     const daemon = ["--data-dir", this.dataDir, "--socket", this.pipe, "--service"];
     const argv = [Deno.execPath(), ...denoArguments(MAIN, ...daemon)];
     const code = this.database.create({
@@ -62,6 +65,11 @@ export class ServiceRig implements AsyncDisposable {
     }, { timeoutMs: 30_000, intervalMs: 20 }).then(({ exitCode }) => exitCode);
   }
 
+  /** What it has logged. */
+  log(): string {
+    return Deno.readTextFileSync(join(this.dataDir, "logs", "overlayd.log"));
+  }
+
   /** Waits for a file that the daemon makes. */
   async seen(file: string): Promise<void> {
     await waitFor(file, () => Deno.stat(join(this.dataDir, file)).then(() => true, () => false));
@@ -77,7 +85,7 @@ export class ServiceRig implements AsyncDisposable {
     assertEquals(this.database.remove(this.name), 0);
     this.database[Symbol.dispose]();
     await waitFor("the files to be free", () => {
-      return Deno.remove(this.dataDir, { recursive: true }).then(() => true, () => false);
+      return Deno.remove(this.#temp, { recursive: true }).then(() => true, () => false);
     });
   }
 }
