@@ -4,7 +4,7 @@
  * Only wiring: what a command line means, what the parts do and in which order is in `core/`; this file joins
  * them with the IPC server and client. Modules that only one of the two needs are loaded when it runs.
  */
-import { fromFileUrl } from "@std/path";
+import { fromFileUrl, resolve } from "@std/path";
 import type { OpenBackend } from "./core/backend/select.ts";
 import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from "./core/cli/exit_codes.ts";
 import { writeFatal, writeText } from "./core/cli/output.ts";
@@ -201,6 +201,7 @@ async function operate(
       context,
       os: environment.os,
       program: programCommand(),
+      absolute: (path) => resolve(path),
       openManager: async () => (await import("./core/transport/windows_service.ts")).openServiceManager(),
       pause: (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds)),
     });

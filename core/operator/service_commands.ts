@@ -26,6 +26,8 @@ export interface ServiceCommandDeps {
   readonly os: string;
   /** The command line that runs this program. */
   readonly program: readonly string[];
+  /** A path in full: the service starts in a directory of Windows. */
+  readonly absolute: (path: string) => string;
   readonly openManager: () => Promise<ServiceManager>;
   readonly pause: Pause;
 }
@@ -55,10 +57,10 @@ export async function runServiceCommand(command: ServiceCommand, deps: ServiceCo
 async function install(
   manager: ServiceManager,
   start: boolean,
-  { config, program, pause }: ServiceCommandDeps,
+  { config, program, absolute, pause }: ServiceCommandDeps,
 ): Promise<string> {
   const socket = config.socketGiven ? { socket: config.socket } : {};
-  const definition = serviceDefinition(program, { dataDir: config.dataDir, ...socket });
+  const definition = serviceDefinition(program, { dataDir: absolute(config.dataDir), ...socket });
   const { replaced, started } = await installService(manager, definition, { start, pause });
   return `${SERVICE_NAME} ${replaced ? "replaced" : "installed"}${started ? " and started" : ""}`;
 }

@@ -102,9 +102,16 @@ Deno.test("[windows T91] --service outside the manager says so and exits 1", asy
   assertStringIncludes(err, "must be started by the Service Control Manager (SCM)");
 });
 
+/** The command line in the manager's database. */
+async function registered(): Promise<string> {
+  const key = `HKLM\\SYSTEM\\CurrentControlSet\\Services\\${SERVICE_NAME}`;
+  const { stdout } = await new Deno.Command("reg.exe", { args: ["query", key, "/v", "ImagePath"] }).output();
+  return new TextDecoder().decode(stdout);
+}
+
 Deno.test("service install and uninstall: installed, replaced, removed, not there", async () => {
   using database = new ServiceDatabase({ kernel32: kernel32(), advapi32: advapi32() });
-  const install = ["service", "install", "--no-start", "--data-dir", "C:\\zt data"];
+  const install = ["service", "install", "--no-start", "--data-dir", "zt data"];
   const steps = [
     { args: install, says: `${SERVICE_NAME} installed\r\n`, there: true },
     { args: install, says: `${SERVICE_NAME} replaced\r\n`, there: true },
@@ -115,5 +122,6 @@ Deno.test("service install and uninstall: installed, replaced, removed, not ther
     const { code, out, err } = await run("main.ts", ...args);
     assertEquals({ code, out, err }, { code: 0, out: says.replace("\r", ""), err: "" });
     assertEquals(database.query(SERVICE_NAME).code, there ? 0 : 1060);
+    if (there) assertStringIncludes(await registered(), ` --data-dir "${Deno.cwd()}\\zt data" --service`);
   }
 });

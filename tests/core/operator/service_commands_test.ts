@@ -6,18 +6,29 @@ import { FakeServiceManager } from "../../support/windows/fake_service_manager.t
 /** Runs a command; the result is its exit code and what it wrote. */
 async function run(
   command: ServiceCommand,
-  options: { os?: string; manager?: FakeServiceManager; socketGiven?: boolean; denied?: boolean } = {},
+  options: {
+    os?: string;
+    manager?: FakeServiceManager;
+    socketGiven?: boolean;
+    denied?: boolean;
+    dataDir?: string;
+  } = {},
 ): Promise<{ code: number; out: string; err: string }> {
   const written = { out: "", err: "" };
   const manager = options.manager ?? new FakeServiceManager();
   const code = await runServiceCommand(command, {
-    config: { dataDir: "D:\\z", socket: "\\\\.\\pipe\\p", socketGiven: options.socketGiven ?? false },
+    config: {
+      dataDir: options.dataDir ?? "D:\\z",
+      socket: "\\\\.\\pipe\\p",
+      socketGiven: options.socketGiven ?? false,
+    },
     context: {
       out: (text) => Promise.resolve(void (written.out += text)),
       err: (text) => Promise.resolve(void (written.err += text)),
     },
     os: options.os ?? "windows",
     program: ["o.exe"],
+    absolute: (path) => path.includes(":") ? path : `C:\\here\\${path}`,
     openManager: () =>
       options.denied
         ? Promise.reject(new PermissionError("cannot change services"))
@@ -41,6 +52,13 @@ Deno.test("service install says what it did, and closes its connection", async (
   });
   const { definition } = manager.services.get("ZLayerDaemon-Overlayd")!;
   assertEquals(definition.commandLine, "o.exe --data-dir D:\\z --socket \\\\.\\pipe\\p --service");
+});
+
+Deno.test("service install names the data directory in full: a service starts in a directory of Windows", async () => {
+  const manager = new FakeServiceManager();
+  await run({ kind: "service install", start: false }, { manager, dataDir: "my data" });
+  const { definition } = manager.services.get("ZLayerDaemon-Overlayd")!;
+  assertEquals(definition.commandLine, 'o.exe --data-dir "C:\\here\\my data" --service');
 });
 
 Deno.test("service uninstall succeeds whether there is one or not", async () => {
