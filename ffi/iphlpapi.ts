@@ -34,6 +34,8 @@ const IPHLPAPI = {
 
 /** `ERROR_NOT_FOUND`: no such row; also of an interface that the stack does not know yet. */
 export const ERROR_NOT_FOUND = 1168;
+/** `ERROR_NOT_SUPPORTED`: the host has no stack of that family. */
+const ERROR_NOT_SUPPORTED = 50;
 /** `ERROR_OBJECT_ALREADY_EXISTS`. */
 export const ERROR_OBJECT_ALREADY_EXISTS = 5010;
 /** `IF_MAX_STRING_SIZE` and the zero at its end. */
@@ -61,6 +63,9 @@ export interface IpHelper {
   aliasOf(luid: bigint): string | undefined;
 }
 
+/** The functions as JavaScript calls them; tests replace them. */
+export type IpHelperSymbols = Deno.StaticForeignLibraryInterface<typeof IPHLPAPI>;
+
 /**
  * Opens the library.
  *
@@ -68,7 +73,11 @@ export interface IpHelper {
  * @throws {LibraryError} If it is not there.
  */
 export function openIpHelper(path: string): IpHelper {
-  const symbols = lazyLibrary([path], IPHLPAPI)();
+  return ipHelperOf(lazyLibrary([path], IPHLPAPI)());
+}
+
+/** The functions of a library that is open. */
+export function ipHelperOf(symbols: IpHelperSymbols): IpHelper {
   return {
     createAddress: (row) => symbols.CreateUnicastIpAddressEntry(row),
     deleteAddress: (row) => symbols.DeleteUnicastIpAddressEntry(row),
@@ -89,11 +98,12 @@ export function openIpHelper(path: string): IpHelper {
 
 /** Copies a table, which is given back at once. */
 function readTable(
-  { GetUnicastIpAddressTable, FreeMibTable }: Deno.StaticForeignLibraryInterface<typeof IPHLPAPI>,
+  { GetUnicastIpAddressTable, FreeMibTable }: IpHelperSymbols,
   family: number,
 ): Uint8Array<ArrayBuffer> {
   const out = new BigUint64Array(1);
   const code = GetUnicastIpAddressTable(family, out);
+  if (code === ERROR_NOT_FOUND || code === ERROR_NOT_SUPPORTED) return new Uint8Array(unicastTableBytes(0));
   if (code !== 0) throw new Win32Error("read the addresses of this host", "GetUnicastIpAddressTable", code);
   const table = Deno.UnsafePointer.create(out[0]!);
   if (table === null) return new Uint8Array(unicastTableBytes(0));
