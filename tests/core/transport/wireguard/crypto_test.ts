@@ -117,11 +117,23 @@ Deno.test("choosePacketProvider() takes none that ignores the counter or accepts
     seal: (key, _high, _low, text) => packet.seal(key, 0, 0, text),
     open: (key, _high, _low, text) => packet.open(key, 0, 0, text),
   });
+  // A keepalive is nothing, encrypted: whoever cannot read that ends the data path at the first one.
+  const failing = like("failing", {
+    open(key, high, low, text): boolean {
+      if (text.length === 16) throw new TypeError("no text");
+      return packet.open(key, high, low, text);
+    },
+  });
+  const credulous = like("credulous", {
+    open: (key, high, low, text) => packet.open(key, high, low, text) || text.length === 16,
+  });
   const trusting = like("trusting", {
     open: (key, high, low, text) => packet.open(key, high, low, text) || text.length > 1_000,
   });
   const good = like("good", {});
-  assertEquals(choosePacketProvider([deaf, trusting, good]).name, "good");
+  for (const bad of [deaf, trusting, failing, credulous]) {
+    assertEquals(choosePacketProvider([bad, good]).name, "good", bad().name);
+  }
 });
 
 seededTest(
