@@ -109,11 +109,19 @@ async function openLockFile(path: string): Promise<Deno.FsFile | undefined> {
   }
 }
 
-/** Root without CAP_DAC_OVERRIDE is refused in a directory of another user; say so. */
+/**
+ * Root without CAP_DAC_OVERRIDE is refused in a directory of another user, and on Windows everybody who is not
+ * elevated; say so.
+ */
 function unusable(what: string, cause: unknown): PermissionError | PreconditionError {
   if (!(cause instanceof Deno.errors.PermissionDenied)) return new PreconditionError(what, { cause });
-  const hint = Deno.uid() === 0 ? " (needs CAP_DAC_OVERRIDE where a directory is another user's)" : "";
-  return new PermissionError(`${what}${hint}`, { cause });
+  return new PermissionError(`${what}${permissionHint(Deno.build.os, Deno.uid())}`, { cause });
+}
+
+/** What whoever may not use a data directory has to be. @param uid Null on Windows. */
+export function permissionHint(os: string, uid: number | null): string {
+  if (os === "windows") return " (run as Administrator, or as the service)";
+  return uid === 0 ? " (needs CAP_DAC_OVERRIDE where a directory is another user's)" : "";
 }
 
 /** `Deno.FsFile.tryLock` exists since Deno 2.5; before, the blocking call is given a moment. */

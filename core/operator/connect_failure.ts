@@ -2,7 +2,7 @@
 import { dirname } from "@std/path";
 import { EXIT_DENIED, EXIT_FAILURE, EXIT_NOT_RUNNING } from "../cli/exit_codes.ts";
 import { describeError } from "../errors.ts";
-import { SERVICE_NAME } from "../windows_service/definition.ts";
+import { serviceHint } from "./service_hint.ts";
 
 /** What a failed connect comes to. */
 export interface ConnectFailure {
@@ -66,12 +66,12 @@ function isPipe(path: string): boolean {
 function noSocketText(path: string, missing: boolean): string {
   const why = missing ? "there is no such socket" : "the socket is stale, nothing accepts on it";
   return `error: zlayer-overlayd is not running at ${path}: ${why}\n` +
-    `Start it ('systemctl start zlayer-overlayd'), or name its socket with --socket or its --data-dir.\n`;
+    `Start it ('${serviceHint("start", "linux")}'), or name its socket with --socket or its --data-dir.\n`;
 }
 
 function noPipeText(path: string): string {
   return `error: zlayer-overlayd is not running at ${path}: there is no such pipe\n` +
-    `Start it ('sc.exe start ${SERVICE_NAME}'), or name its pipe with --socket.\n`;
+    `Start it ('${serviceHint("start", "windows")}'), or name its pipe with --socket.\n`;
 }
 
 function pipeDeniedText(path: string): string {

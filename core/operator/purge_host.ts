@@ -14,12 +14,12 @@ import { MarkerFile } from "../marker_file.ts";
 import { MARKER_FILE, STATE_FILE } from "../open_engine.ts";
 import { serviceLogFile } from "../paths.ts";
 import { findStaleControlSockets } from "../transport/stale_socket.ts";
-import { SERVICE_NAME } from "../windows_service/definition.ts";
 import type { OperatorContext } from "./client.ts";
 import { readDeployment, readHostSettings } from "./host_settings.ts";
 import { type PurgeDeps, runPurge } from "./purge.ts";
 import { findOwnFiles, removeEmptyDirs, removeLockFile, removeOwnFile } from "./purge_files.ts";
 import type { PurgeFindings } from "./purge_plan.ts";
+import { serviceHint } from "./service_hint.ts";
 
 /** Pause between attempts to claim the directory of a daemon that is stopping. */
 const PAUSE_MS = 50;
@@ -60,10 +60,9 @@ export async function purgeHost(
     };
     return await runPurge(command, deps);
   } catch (error) {
-    const stop = host.environment.os === "windows"
-      ? `sc.exe stop ${SERVICE_NAME}`
-      : "systemctl stop zlayer-overlayd";
-    const hint = error instanceof DataDirBusyError ? `: stop it ('${stop}'), or give --stop-daemon` : "";
+    const hint = error instanceof DataDirBusyError
+      ? `: stop it ('${serviceHint("stop", host.environment.os)}'), or give --stop-daemon`
+      : "";
     await context.err(`error: ${describeError(error)}${hint}\n`);
     return EXIT_FAILURE;
   } finally {

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertExists, assertRejects } from "@std/assert";
 import { join } from "@std/path";
-import { DataDirBusyError, LOCK_FILE, lockDataDir } from "../../core/data_dir.ts";
+import { DataDirBusyError, LOCK_FILE, lockDataDir, permissionHint } from "../../core/data_dir.ts";
 import { unixTest, WINDOWS } from "../support/unix_test.ts";
 
 async function withTempDir(run: (dir: string) => Promise<void>): Promise<void> {
@@ -70,3 +70,16 @@ Deno.test("lockDataDir() takes the file that is there, not one that was removed 
     if (!WINDOWS) assertExists(fresh);
     await assertRejects(() => lockDataDir(dir, { create: true }), DataDirBusyError);
   }));
+
+Deno.test("whoever may not use a data directory is told what it takes", () => {
+  assertEquals(
+    [["windows", null], ["linux", 0], ["linux", 1000]].map(([os, uid]) => {
+      return permissionHint(os as string, uid as number | null);
+    }),
+    [
+      " (run as Administrator, or as the service)",
+      " (needs CAP_DAC_OVERRIDE where a directory is another user's)",
+      "",
+    ],
+  );
+});
