@@ -69,6 +69,7 @@ for (const by of ["SIGTERM", "shutdown"] as const) {
       const { code, ms } = await daemon.ended();
       assertEquals(code, 1);
       assertLess(ms, 5500);
+      assertStringIncludes(daemon.log.at(-1) ?? "", "the stop took too long and is cut off limit_ms=4900");
     }));
 }
 
