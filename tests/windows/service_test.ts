@@ -59,7 +59,7 @@ Deno.test("[windows T89] START_PENDING until the pipe listens, STOP_PENDING whil
 });
 
 Deno.test("[windows T89] a request to shut down ends the service with exit code 0; it can be started again", async () => {
-  await using rig = new ServiceRig("a directory that is not there/yet");
+  await using rig = new ServiceRig("für später/日本");
   for (let i = 0; i < 2; i++) {
     rig.start();
     await rig.reached(STATE.running);

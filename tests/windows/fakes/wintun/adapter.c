@@ -55,11 +55,22 @@ static void announce(const struct adapter *adapter, bool present)
     text_free(&request);
 }
 
-static void log_line(const WCHAR *message)
+/* Levels of WINTUN_LOGGER_LEVEL. */
+enum { LOG_INFO = 0, LOG_ERR = 2 };
+
+static void log_line(int level, const WCHAR *message)
 {
     FILETIME now;
     GetSystemTimeAsFileTime(&now);
-    if (logger) logger(0, (DWORD64)now.dwHighDateTime << 32 | now.dwLowDateTime, message);
+    if (logger) logger(level, (DWORD64)now.dwHighDateTime << 32 | now.dwLowDateTime, message);
+}
+
+/* The last error of another thread is nobody's to read: the log is where a caller learns of it. */
+static void log_failure(DWORD error)
+{
+    WCHAR line[64];
+    swprintf(line, sizeof line / sizeof *line, L"Failed to create adapter (Code 0x%08lX)", error);
+    log_line(LOG_ERR, line);
 }
 
 static struct handle *new_handle(struct adapter *adapter, bool created)
@@ -151,7 +162,8 @@ HANDLE WINAPI WintunCreateAdapter(const WCHAR *wide_name, const WCHAR *wide_type
         free(type);
     }
     fake_unlock();
-    if (handle) log_line(L"Creating adapter");
+    if (handle) log_line(LOG_INFO, L"Creating adapter");
+    else log_failure(error);
     call_after(&call);
     call_end(&call, "%lu", error);
     SetLastError(error);
@@ -203,7 +215,7 @@ void WINAPI WintunCloseAdapter(HANDLE value)
     fake_unlock();
     call_after(&call);
     call_end(&call, handle ? "0" : "6");
-    if (handle) log_line(L"Removing adapter");
+    if (handle) log_line(LOG_INFO, L"Removing adapter");
 }
 
 BOOL WINAPI WintunDeleteDriver(void)
