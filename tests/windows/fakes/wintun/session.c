@@ -18,7 +18,7 @@ int receive_errors, allocate_errors;
 struct ring sent;
 
 static struct session *sessions;
-static LONG64 received, released, allocated, sends, injected, dropped;
+static LONG64 asked, received, released, allocated, sends, injected, dropped;
 
 /* A packet takes its length and itself, in steps of 4 bytes. */
 static DWORD space(DWORD size)
@@ -173,6 +173,7 @@ BYTE *WINAPI WintunReceivePacket(HANDLE value, DWORD *size)
     struct packet *packet = NULL;
     fake_start();
     fake_lock();
+    asked++;
     struct session *session = find("WintunReceivePacket", value);
     DWORD error = ERROR_INVALID_HANDLE;
     /* Asking about pages is slow, and a reader uses one place for all its packets. */
@@ -271,7 +272,7 @@ void free_sessions(void)
     for (struct session *one = sessions; one; one = one->next)
         if (one->open) end(one);
     empty(&sent);
-    received = released = allocated = sends = injected = dropped = 0;
+    asked = received = released = allocated = sends = injected = dropped = 0;
     receive_errors = allocate_errors = 0;
     stalled = discarding = false;
 }
@@ -285,6 +286,7 @@ void write_packet_counters(struct text *out)
     }
     text_member_integer(out, "sessionsOpen", open);
     text_member_integer(out, "packetsKept", kept);
+    text_member_integer(out, "asked", asked);
     text_member_integer(out, "received", received);
     text_member_integer(out, "released", released);
     text_member_integer(out, "allocated", allocated);
