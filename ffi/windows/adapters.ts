@@ -59,6 +59,9 @@ export interface AdapterList {
   bestInterface(destination: Uint8Array): number | undefined;
 }
 
+/** The functions as JavaScript calls them; tests replace them. */
+export type AdapterSymbols = Deno.StaticForeignLibraryInterface<typeof IPHLPAPI>;
+
 /**
  * Opens the library.
  *
@@ -66,7 +69,11 @@ export interface AdapterList {
  * @throws {LibraryError} If it is not there.
  */
 export function openAdapterList(path: string): AdapterList {
-  const symbols = lazyLibrary([path], IPHLPAPI)();
+  return adapterListOf(lazyLibrary([path], IPHLPAPI)());
+}
+
+/** The functions of a library that is open. */
+export function adapterListOf(symbols: AdapterSymbols): AdapterList {
   return {
     adapters: () => readAdapters(symbols),
     bestInterface(destination): number | undefined {
@@ -79,7 +86,7 @@ export function openAdapterList(path: string): AdapterList {
 }
 
 function readAdapters(
-  { GetAdaptersAddresses }: Deno.StaticForeignLibraryInterface<typeof IPHLPAPI>,
+  { GetAdaptersAddresses }: AdapterSymbols,
 ): Adapter[] {
   const size = Uint32Array.of(START_BYTES);
   let code = ERROR_BUFFER_OVERFLOW;

@@ -171,6 +171,22 @@ rigTest("peers and routes come and go on a live device, and sessions stay", asyn
   assertEquals(rig.news.filter((one) => one === "zl-1-g completed").length, 1, "one handshake for all of it");
 });
 
+rigTest("a change that the data path refuses leaves no route behind", async (rig) => {
+  await rig.devices.ensure(specOf(A, []));
+  const bad = { ...peerOf(B), publicKey: new Uint8Array(31) };
+  const addRoutes = [parsePrefix("192.168.7.0/24")!];
+  await assertRejects(() =>
+    rig.devices.change(A.name, { set: [bad], remove: [], addRoutes, removeRoutes: [] })
+  );
+  assertEquals(rig.dump().routes.map(({ destination }) => destination), ["10.200.0.0"]);
+});
+
+rigTest("a device greets its peers when it starts: they may hold sessions of a process before", async (rig) => {
+  await rig.devices.ensure(specOf(B, [A]));
+  await rig.devices.ensure(specOf(A, [B]));
+  await waitFor("a handshake that no packet asked for", () => rig.news.includes("zl-1-g completed"));
+});
+
 rigTest(
   "[windows T86] an adapter that vanishes is a failure that is told, and the next ensure mends it",
   async (rig) => {

@@ -1,7 +1,42 @@
-import { assertEquals } from "@std/assert";
-import { decodeAdapters } from "../../../ffi/windows/adapters.ts";
+import { assertEquals, assertThrows } from "@std/assert";
+import { adapterListOf, type AdapterSymbols, decodeAdapters } from "../../../ffi/windows/adapters.ts";
 import { encodeWide } from "../../../ffi/windows/wide_string.ts";
 import { writeSockaddr } from "../../../ffi/windows/sockaddr.ts";
+import { Win32Error } from "../../../ffi/windows/win32_error.ts";
+
+const ERROR_BUFFER_OVERFLOW = 111;
+const ERROR_NO_DATA = 232;
+
+/** A host whose list is longer than the buffer for so many calls; the sizes it was asked with are kept. */
+function growingHost(tooShort: number, code = 0): { symbols: AdapterSymbols; sizes: number[] } {
+  const sizes: number[] = [];
+  const symbols: Partial<AdapterSymbols> = {
+    GetAdaptersAddresses(_family, _flags, _reserved, _buffer, size): number {
+      const asked = size as Uint32Array;
+      sizes.push(asked[0]!);
+      if (sizes.length > tooShort) return code;
+      asked[0]! += 1000;
+      return ERROR_BUFFER_OVERFLOW;
+    },
+  };
+  return { symbols: symbols as AdapterSymbols, sizes };
+}
+
+Deno.test("adapters() asks again with the size that Windows wants, and not for ever", () => {
+  const growing = growingHost(3);
+  assertEquals(adapterListOf(growing.symbols).adapters().length, 1);
+  assertEquals(growing.sizes, [16_384, 17_384, 18_384, 19_384]);
+  const endless = growingHost(Infinity);
+  assertThrows(
+    () => adapterListOf(endless.symbols).adapters(),
+    Win32Error,
+    "GetAdaptersAddresses: error 111",
+  );
+});
+
+Deno.test("adapters() of a host without any are none", () => {
+  assertEquals(adapterListOf(growingHost(0, ERROR_NO_DATA).symbols).adapters(), []);
+});
 
 Deno.test("decodeAdapters() follows the addresses in a list of IP_ADAPTER_ADDRESSES", () => {
   const base = 0x7000_0000_0000n;
