@@ -21,20 +21,29 @@ export interface SignalHandlers {
  * Listens for signals until the process ends.
  *
  * @param options.terminal Whether a terminal controls the process: then SIGHUP means that it is gone. A
- * detached daemon ignores SIGHUP.
+ * detached daemon ignores SIGHUP. On Windows there is none to listen for: when a console is closed, its processes
+ * end as soon as their handlers return, which those of Deno do at once.
+ * @param options.listen Registers a listener; with the system unless given.
  */
-export function handleSignals(handlers: SignalHandlers, options: { os: string; terminal: boolean }): void {
+export function handleSignals(
+  handlers: SignalHandlers,
+  { os, terminal, listen = Deno.addSignalListener }: {
+    readonly os: string;
+    readonly terminal: boolean;
+    readonly listen?: (signal: Deno.Signal, onSignal: () => void) => void;
+  },
+): void {
   let received = 0;
   const onSignal = (signal: Deno.Signal): void => {
     received++;
     if (received === 1) handlers.stop(signal);
     else handlers.force(signal);
   };
-  const stopping: Deno.Signal[] = options.os === "windows" ? ["SIGINT", "SIGBREAK"] : ["SIGINT", "SIGTERM"];
-  for (const signal of stopping) Deno.addSignalListener(signal, () => onSignal(signal));
-  if (options.os === "windows") return;
-  Deno.addSignalListener("SIGHUP", () => {
-    if (options.terminal) onSignal("SIGHUP");
+  const stopping: Deno.Signal[] = os === "windows" ? ["SIGINT", "SIGBREAK"] : ["SIGINT", "SIGTERM"];
+  for (const signal of stopping) listen(signal, () => onSignal(signal));
+  if (os === "windows") return;
+  listen("SIGHUP", () => {
+    if (terminal) onSignal("SIGHUP");
   });
 }
 
