@@ -73,6 +73,33 @@ Deno.test("[windows T89] a request to shut down ends the service with exit code 
   assertEquals(said.filter((word) => word !== undefined), [...once, ...once]);
 });
 
+Deno.test("[windows T89] a request to shut down is STOP_PENDING too, while another one is finished", async () => {
+  await using rig = new ServiceRig();
+  rig.put("hold-tick");
+  rig.start();
+  await rig.reached(STATE.running);
+  using busy = await rig.client();
+  const ticking = busy.natTick();
+  await rig.seen("ticking");
+  using client = await rig.client();
+  await client.shutdown();
+  await rig.reached(STATE.stopPending);
+  rig.take("hold-tick");
+  await ticking;
+  assertEquals(await rig.reached(STATE.stopped), 0);
+});
+
+Deno.test("[windows T89] a stop that hangs is cut off when its time is over: STOPPED, and the log says so", async () => {
+  await using rig = new ServiceRig();
+  rig.put("hang-close");
+  rig.start();
+  await rig.reached(STATE.running);
+  assertEquals(rig.database.stop(rig.name), 0);
+  // Not 1067, which Windows says of a process that ends without a word.
+  assertEquals(await rig.reached(STATE.stopped), 1);
+  assertStringIncludes(rig.log(), "the stop took too long and is cut off limit_ms=14500");
+});
+
 Deno.test("[windows T89] a daemon that cannot start is STOPPED with exit code 1", async () => {
   await using rig = new ServiceRig();
   rig.put("fail-start", "no network today");

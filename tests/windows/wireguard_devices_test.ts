@@ -181,11 +181,14 @@ rigTest("a change that the data path refuses leaves no route behind", async (rig
   assertEquals(rig.dump().routes.map(({ destination }) => destination), ["10.200.0.0"]);
 });
 
-rigTest("a device greets its peers when it starts: they may hold sessions of a process before", async (rig) => {
-  await rig.devices.ensure(specOf(B, [A]));
-  await rig.devices.ensure(specOf(A, [B]));
-  await waitFor("a handshake that no packet asked for", () => rig.news.includes("zl-1-g completed"));
-});
+rigTest(
+  "a device greets its peers when it starts: they may hold sessions of a process before",
+  async (rig) => {
+    await rig.devices.ensure(specOf(B, [A]));
+    await rig.devices.ensure(specOf(A, [B]));
+    await waitFor("a handshake that no packet asked for", () => rig.news.includes("zl-1-g completed"));
+  },
+);
 
 rigTest(
   "[windows T86] an adapter that vanishes is a failure that is told, and the next ensure mends it",

@@ -5,6 +5,7 @@
  * | --- | --- |
  * | `hold-start` | the engine opens when it is gone |
  * | `fail-start` | the engine fails to open, with its text |
+ * | `hang-close` | the engine never closes |
  * | `hold-tick` | `nat_tick` is answered when it is gone |
  * | `ticking` | made by `nat_tick` when it begins |
  */
@@ -22,7 +23,7 @@ const openEngine: OpenEngine = async ({ dataDir }) => {
     await Deno.writeTextFile(join(dataDir, "ticking"), "");
     await gone(join(dataDir, "hold-tick"));
   };
-  return { service, cleanup: () => Promise.resolve(), close: () => Promise.resolve() };
+  return { service, cleanup: () => Promise.resolve(), close: () => gone(join(dataDir, "hang-close")) };
 };
 
 /** Waits until there is no such file. */
