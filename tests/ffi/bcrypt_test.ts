@@ -13,6 +13,8 @@ const STATUS_AUTH_TAG_MISMATCH = 0xc000_a002 | 0;
 /** CNG with one cipher. */
 class FakeCng {
   readonly keys = new Map<bigint, Uint8Array>();
+  /** The memory that keys were handed over in. */
+  readonly secrets: Uint8Array[] = [];
   opened = "";
 
   constructor(readonly has: (algorithm: string) => boolean = () => true) {}
@@ -31,6 +33,7 @@ class FakeCng {
         assertEquals([algorithm, object, objectBytes, secretBytes, flags], [77n, null, 0, 32, 0]);
         const handle = BigInt(100 + this.keys.size);
         this.keys.set(handle, Uint8Array.from(secret as Uint8Array));
+        this.secrets.push(secret as Uint8Array);
         (key as BigUint64Array)[0] = handle;
         return 0;
       },
@@ -102,4 +105,13 @@ Deno.test("BcryptChaCha destroys each key once", () => {
   assertEquals(cng.keys.size, 1);
   for (let i = 0; i < 2; i++) cipher.releaseKey(key);
   assertEquals(cng.keys.size, 0);
+});
+
+Deno.test("BcryptChaCha leaves no copy of a key behind", () => {
+  const cng = new FakeCng();
+  const provider = BcryptChaCha.open({ symbols: cng.symbols });
+  const key = new Uint8Array(32).fill(7);
+  provider.releaseKey(provider.importKey(key));
+  assertEquals(cng.secrets, [new Uint8Array(32)]);
+  assertEquals(key, new Uint8Array(32).fill(7), "the caller's own is the caller's");
 });
