@@ -115,12 +115,12 @@ async function openLockFile(path: string): Promise<Deno.FsFile | undefined> {
  */
 function unusable(what: string, cause: unknown): PermissionError | PreconditionError {
   if (!(cause instanceof Deno.errors.PermissionDenied)) return new PreconditionError(what, { cause });
-  return new PermissionError(`${what}${permissionHint(Deno.build.os, Deno.uid())}`, { cause });
+  return new PermissionError(`${what}${permissionHint(Deno.uid())}`, { cause });
 }
 
-/** What whoever may not use a data directory has to be. @param uid Null on Windows. */
-export function permissionHint(os: string, uid: number | null): string {
-  if (os === "windows") return " (run as Administrator, or as the service)";
+/** What whoever may not use a data directory has to be. @param uid Null on Windows, which has none. */
+export function permissionHint(uid: number | null): string {
+  if (uid === null) return " (run as Administrator, or as the service)";
   return uid === 0 ? " (needs CAP_DAC_OVERRIDE where a directory is another user's)" : "";
 }
 

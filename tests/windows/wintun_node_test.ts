@@ -1,6 +1,6 @@
 /** The devices' half of the Windows backend: the contract of all backends, and the address shared with HCN. */
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { UnsupportedError } from "../../core/errors.ts";
+import { AlreadyExistsError, UnsupportedError } from "../../core/errors.ts";
 import { parseIp } from "../../core/ip/address.ts";
 import { type HcnNetworkEntry, withHcnNetwork } from "../../core/marker.ts";
 import { openIpHelper } from "../../ffi/iphlpapi.ts";
@@ -46,6 +46,9 @@ Deno.test("the node's address goes to the adapter of our network, packets pass b
   };
   await host.marker.update((marker) => withHcnNetwork(marker, entry));
   await devices.admitAdapter(parseIp("10.200.1.1")!);
+  for (const { luid, v4 } of host.dump().interfaces) {
+    if (luid === VNIC) assertEquals([v4.forwarding, v4.weakHostSend, v4.weakHostReceive], [1, 1, 1]);
+  }
   assertEquals(changes, [own.name, own.name]);
   await host.backend.ensureDevice(own);
   const { interfaces, addresses } = host.dump();
@@ -54,6 +57,28 @@ Deno.test("the node's address goes to the adapter of our network, packets pass b
   const [device] = await host.backend.inventory();
   assertEquals(device?.addresses, [own.address]);
   stop();
+  host.stack.request("interface", { luid: VNIC, present: false });
+});
+
+Deno.test("[windows T82] an adapter of another name keeps the address from the device, whatever networks are ours", async () => {
+  await using host = new WintunHost();
+  host.stack.request("interface", { luid: VNIC, alias: "vEthernet (Default Switch)" });
+  const address = Uint8Array.of(10, 200, 1, 1);
+  const row = encodeUnicastAddress({ luid: BigInt(VNIC), address, prefixLength: 28 });
+  assertEquals(openIpHelper(fakePath("iphlpapi_fake.dll")).createAddress(row), 0);
+  const entry: HcnNetworkEntry = {
+    owner: "base",
+    kind: "hcn-internal",
+    name: "zlayer-overlay",
+    id: NETWORK_ID,
+    subnet: "10.200.1.0/28",
+  };
+  await host.marker.update((marker) => withHcnNetwork(marker, entry));
+  await assertRejects(
+    () => host.backend.ensureDevice(specOf(node(1), [])),
+    AlreadyExistsError,
+    "vEthernet (Default Switch)",
+  );
   host.stack.request("interface", { luid: VNIC, present: false });
 });
 

@@ -43,7 +43,10 @@ rigTest(
     }]);
     const { interfaces, addresses, routes } = rig.dump();
     assertEquals([interfaces[0].v4.mtu, interfaces[0].v6.mtu, interfaces[0].v4.forwarding], [1420, 1420, 1]);
-    assertEquals([interfaces[0].v4.dadTransmits, interfaces[0].v4.routerDiscovery], [0, 0]);
+    for (const family of ["v4", "v6"]) {
+      const { dadTransmits, routerDiscovery } = interfaces[0][family];
+      assertEquals([dadTransmits, routerDiscovery], [0, 0], family);
+    }
     const own = { address: "10.200.1.1", luid, prefixLength: 16, dadState: 4, validLifetime: 0xffff_ffff };
     assertEquals(addresses, [own]);
     const route = { nextHop: "0.0.0.0", luid, prefixLength: 16, metric: 256, protocol: 3 };
