@@ -1,5 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { slicedBreath, Turnstile } from "../../core/turnstile.ts";
+import { unixTest } from "../support/unix_test.ts";
 
 /** A breath that the test lets out. */
 function scripted(): { breathe: () => Promise<void>; breaths: (() => void)[] } {
@@ -40,21 +41,17 @@ Deno.test("Turnstile.run() goes on after work that failed", async () => {
   assertEquals(await next, 1);
 });
 
-/** Breathes at the given times. @returns How many naps each breath took, when naps take what `napMs` gives. */
-async function naps(times: readonly number[], napMs: () => number): Promise<number[]> {
+/** Breathes at the given times. @returns How many rounds each breath took. */
+async function rounds(times: readonly number[]): Promise<number[]> {
   let now = 0;
   let count = 0;
-  const breathe = slicedBreath({
-    now: () => now,
-    nap: () => {
-      count++;
-      now += napMs();
-      return Promise.resolve();
-    },
-  });
+  const round = (): Promise<void> => {
+    count++;
+    return Promise.resolve();
+  };
+  const breathe = slicedBreath({ now: () => now, round });
   const counts: number[] = [];
-  for (const time of times) {
-    now = Math.max(now, time);
+  for (now of times) {
     count = 0;
     await breathe();
     counts.push(count);
@@ -62,12 +59,32 @@ async function naps(times: readonly number[], napMs: () => number): Promise<numb
   return counts;
 }
 
-Deno.test("slicedBreath() naps when a millisecond has passed since the last time", async () => {
-  assertEquals(await naps([0, 1.5, 2, 7, 7.9, 100], () => 1), [1, 0, 1, 1, 0, 1]);
+Deno.test("slicedBreath() does nothing until a millisecond has passed since the last time", async () => {
+  assertEquals(await rounds([0, 0.5, 2, 7, 7.9, 100]), [64, 0, 64, 64, 0, 64]);
 });
 
-Deno.test("slicedBreath() naps again when a timer comes late, four times at most", async () => {
-  const late = [5, 5, 2];
-  assertEquals(await naps([0], () => late.shift()!), [3]);
-  assertEquals(await naps([0], () => 10), [4]);
-});
+unixTest(
+  "slicedBreath() lets what has come in by a socket be read, though the thread never sleeps",
+  async () => {
+    const path = await Deno.makeTempFile({ prefix: "zt" });
+    await Deno.remove(path);
+    using listener = Deno.listen({ transport: "unix", path });
+    const [accepted, client] = await Promise.all([
+      listener.accept(),
+      Deno.connect({ transport: "unix", path }),
+    ]);
+    using server = accepted;
+    using _ = client;
+    const breathe = slicedBreath();
+    for (let i = 0; i < 100; i++) {
+      let heard = false;
+      const reading = server.read(new Uint8Array(8)).then(() => heard = true);
+      await client.write(Uint8Array.of(i));
+      const end = performance.now() + 2;
+      while (performance.now() < end); // work that came before the breath
+      await breathe();
+      assertEquals(heard, true, `byte ${i}`);
+      await reading;
+    }
+  },
+);
