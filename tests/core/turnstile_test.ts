@@ -42,11 +42,12 @@ Deno.test("Turnstile.run() goes on after work that failed", async () => {
 });
 
 /** Breathes at the given times. @returns How many rounds each breath took. */
-async function rounds(times: readonly number[]): Promise<number[]> {
+async function rounds(times: readonly number[], roundMs = 0): Promise<number[]> {
   let now = 0;
   let count = 0;
   const round = (): Promise<void> => {
     count++;
+    now += roundMs;
     return Promise.resolve();
   };
   const breathe = slicedBreath({ now: () => now, round });
@@ -61,6 +62,11 @@ async function rounds(times: readonly number[]): Promise<number[]> {
 
 Deno.test("slicedBreath() does nothing until a millisecond has passed since the last time", async () => {
   assertEquals(await rounds([0, 0.5, 2, 7, 7.9, 100]), [64, 0, 64, 64, 0, 64]);
+});
+
+Deno.test("slicedBreath() ends after 2 ms, when rounds are slow", async () => {
+  assertEquals(await rounds([0, 10], 0.5), [4, 4]);
+  assertEquals(await rounds([0], 30), [1]);
 });
 
 unixTest(
