@@ -26,7 +26,7 @@ export interface NetlinkRequest {
   /** What it does, and to what, for errors: `create link veth-1`. */
   readonly what: string;
   readonly type: number;
-  /** Flags besides `NLM_F_REQUEST` and `NLM_F_ACK`, which are always set. */
+  /** Flags besides `NLM_F_REQUEST`, which is always set, and `NLM_F_ACK`, which the last of a batch has. */
   readonly flags: number;
   readonly payload: Uint8Array;
 }
@@ -34,9 +34,17 @@ export interface NetlinkRequest {
 /** How each request of a batch ended: an error, or `undefined` for success. */
 export type Outcomes = readonly (NetlinkError | undefined)[];
 
+/** How one request ended, and with what. */
+export interface Reply {
+  /** Absent: it succeeded. */
+  readonly error?: NetlinkError;
+  /** What a GET asked for. */
+  readonly messages: readonly NetlinkMessage[];
+}
+
 /**
- * Messages per datagram. The acknowledgements of a datagram are all queued before the first is read, and the queue
- * holds some 200 by default.
+ * Messages per datagram. The errors of a datagram are all queued before the first is read, and the queue holds some
+ * 200 by default.
  */
 const BATCH_MAX_MESSAGES = 100;
 /** Dumps flagged as inconsistent are asked for again this often. */
@@ -61,12 +69,13 @@ export class NetlinkConnection implements Disposable {
   }
 
   /**
-   * Sends requests in one datagram (100 to each, if there are more) and checks every acknowledgement.
+   * Sends requests in one datagram (100 to each, if there are more) and waits until the last is acknowledged.
    *
-   * The kernel handles all of a datagram's messages in order, whether earlier ones failed or not.
+   * The kernel handles all of a datagram's messages in order, whether earlier ones failed or not. It tells of
+   * every failure unasked (netlink(7)), so only the last one's success has to be confirmed.
    *
    * @throws {NetlinkError} The first failure; it names its request.
-   * @throws {NetlinkProtocolError} If an acknowledgement is missing.
+   * @throws {NetlinkProtocolError} If the acknowledgement is missing, or an answer was lost.
    */
   execute(requests: readonly NetlinkRequest[]): void {
     const failed = this.tryExecute(requests).find((error) => error !== undefined);
@@ -75,14 +84,19 @@ export class NetlinkConnection implements Disposable {
 
   /** As {@linkcode execute}, but returns each outcome. @throws {NetlinkProtocolError} As there. */
   tryExecute(requests: readonly NetlinkRequest[]): Outcomes {
+    return this.exchange(requests).map(({ error }) => error);
+  }
+
+  /** As {@linkcode tryExecute}, for requests some of which are answered by messages (a GET of one object). */
+  exchange(requests: readonly NetlinkRequest[]): Reply[] {
     this.#assertFree();
-    const outcomes: (NetlinkError | undefined)[] = [];
+    const replies: Reply[] = [];
     for (let i = 0; i < requests.length; i += BATCH_MAX_MESSAGES) {
       const batch = this.#prepare(requests.slice(i, i + BATCH_MAX_MESSAGES));
       this.#socket.send(batch.datagram);
-      outcomes.push(...this.#collectOutcomes(batch));
+      replies.push(...this.#collectReplies(batch));
     }
-    return outcomes;
+    return replies;
   }
 
   /**
@@ -97,7 +111,7 @@ export class NetlinkConnection implements Disposable {
       for (let i = 0; i < requests.length; i += BATCH_MAX_MESSAGES) {
         const batch = this.#prepare(requests.slice(i, i + BATCH_MAX_MESSAGES));
         await this.#socket.sendInBackground(batch.datagram);
-        outcomes.push(...this.#collectOutcomes(batch));
+        outcomes.push(...this.#collectReplies(batch).map(({ error }) => error));
       }
       return outcomes;
     } finally {
@@ -105,19 +119,11 @@ export class NetlinkConnection implements Disposable {
     }
   }
 
-  /**
-   * Sends one request that is answered by messages and an acknowledgement (a GET of one object).
-   *
-   * @throws {NetlinkError} If the kernel refuses.
-   */
-  request(request: NetlinkRequest): NetlinkMessage[] {
-    this.#assertFree();
-    const batch = this.#prepare([request]);
-    this.#socket.send(batch.datagram);
-    const replies: NetlinkMessage[] = [];
-    const [error] = this.#collectOutcomes(batch, (message) => replies.push(message));
-    if (error) throw error;
-    return replies;
+  /** Sends one request that is answered by messages. @throws {NetlinkError} If the kernel refuses. */
+  request(request: NetlinkRequest): readonly NetlinkMessage[] {
+    const [reply] = this.exchange([request]);
+    if (reply!.error) throw reply!.error;
+    return reply!.messages;
   }
 
   /**
@@ -150,36 +156,42 @@ export class NetlinkConnection implements Disposable {
   }
 
   #prepare(requests: readonly NetlinkRequest[]): Batch {
-    const messages = requests.map((request) => ({
-      type: request.type,
-      flags: request.flags | NLM_F_REQUEST | NLM_F_ACK,
+    const messages = requests.map(({ type, flags, payload }, i) => ({
+      type,
+      flags: flags | NLM_F_REQUEST | (i === requests.length - 1 ? NLM_F_ACK : 0),
       sequence: this.#nextSequence(),
       portId: 0,
-      payload: request.payload,
+      payload,
     }));
-    const positions = new Map(messages.map((message, i) => [message.sequence, i]));
+    const positions = new Map(messages.map(({ sequence }, i) => [sequence, i]));
     return { requests, positions, datagram: encodeMessages(messages) };
   }
 
-  #collectOutcomes(batch: Batch, onReply: (message: NetlinkMessage) => void = () => {}): Outcomes {
-    const { requests, positions } = batch;
-    const outcomes = new Array<NetlinkError | undefined>(requests.length).fill(undefined);
-    const waiting = new Set(positions.keys());
-    while (waiting.size > 0) {
-      const messages = this.#receiveMessages();
-      const what = requests[positions.get(waiting.values().next().value!)!]!.what;
-      if (messages === "lost") throw new NetlinkProtocolError(what, `${what}: the kernel's answer was lost`);
-      if (messages === "empty") throw new NetlinkProtocolError(what, `${what}: the kernel did not answer`);
-      for (const message of messages) {
-        if (!waiting.has(message.sequence)) continue; // left over from a conversation that was given up
-        const at = positions.get(message.sequence)!;
-        if (message.type === NLMSG_ERROR) {
-          outcomes[at] = toError(requests[at]!, message);
-          waiting.delete(message.sequence);
-        } else onReply(message);
+  #collectReplies({ requests, positions }: Batch): Reply[] {
+    const replies = requests.map((): { error?: NetlinkError; messages: NetlinkMessage[] } => ({
+      messages: [],
+    }));
+    for (;;) {
+      for (const message of this.#receiveAnswer(requests)) {
+        const at = positions.get(message.sequence);
+        if (at === undefined) continue; // left over from a conversation that was given up
+        if (message.type !== NLMSG_ERROR) {
+          replies[at]!.messages.push(message);
+          continue;
+        }
+        const error = toError(requests[at]!, message);
+        if (error) replies[at]!.error = error;
+        if (at === requests.length - 1) return replies;
       }
     }
-    return outcomes;
+  }
+
+  #receiveAnswer(requests: readonly NetlinkRequest[]): NetlinkMessage[] {
+    const received = this.#receiveMessages();
+    if (typeof received !== "string") return received;
+    const { what } = requests.at(-1)!;
+    const why = received === "lost" ? "the kernel's answer was lost" : "the kernel did not answer";
+    throw new NetlinkProtocolError(what, `${what}: ${why}`);
   }
 
   /** `undefined`: the dump was inconsistent or part of it was lost; ask again. */

@@ -108,8 +108,9 @@ class Conversation implements Disposable {
 
 function createPair(name: string, n: number, netNsFd: number): NetlinkRequest {
   const address = Uint8Array.of(0x02, 0x7a, 10, 253, n >> 8, n & 0xff);
-  const peer = { name: "eth0", address, mtuBytes: MTU_BYTES, netNsFd };
-  return createLink(name, { group: 1, mtuBytes: MTU_BYTES, info: vethInfo({ peer }) });
+  const both = { mtuBytes: MTU_BYTES, numTxQueues: 1, numRxQueues: 1 };
+  const peer = { name: "eth0", address, netNsFd, ...both };
+  return createLink(name, { group: 1, ...both, info: vethInfo({ peer }) });
 }
 
 function configureHostEnd(

@@ -217,11 +217,16 @@ export function decodeLinkIdentity(payload: Uint8Array): LinkIdentity {
 /** A link in a list of many: what it is, whose, and where. */
 export type LinkSummary = Pick<Link, "family" | "index" | "flags"> & SummaryAttributes;
 
-type SummaryAttributes = Pick<LinkAttributes, "name" | "alias" | "mtuBytes" | "master" | "group" | "info">;
+type SummaryAttributes = Pick<
+  LinkAttributes,
+  "name" | "alias" | "address" | "link" | "mtuBytes" | "master" | "group" | "info"
+>;
 
 const SUMMARY = new AttributeSchema<SummaryAttributes>({
   name: [nl.IFLA_IFNAME, STRING],
   alias: [nl.IFLA_IFALIAS, STRING],
+  address: [nl.IFLA_ADDRESS, BYTES],
+  link: [nl.IFLA_LINK, U32],
   mtuBytes: [nl.IFLA_MTU, U32],
   master: [nl.IFLA_MASTER, U32],
   group: [nl.IFLA_GROUP, U32],

@@ -26,14 +26,20 @@ function connect(respond: Responder): { socket: FakeNetlinkSocket; connection: N
   return { socket, connection: new NetlinkConnection(socket) };
 }
 
-const acknowledgeAll: Responder = (messages) => messages.map((message) => acknowledge(message));
+/** Answers as the kernel does: failures by position unasked, successes only to who asks. */
+function kernel(errnos: Readonly<Record<number, number>> = {}): Responder {
+  return (messages) =>
+    messages.flatMap((message, i) =>
+      errnos[i] !== undefined || (message.flags & nl.NLM_F_ACK) !== 0 ? [acknowledge(message, errnos[i])] : []
+    );
+}
 
-Deno.test("execute() sends all requests in one datagram, each to be acknowledged", () => {
-  const { socket, connection } = connect(acknowledgeAll);
+Deno.test("execute() sends all requests in one datagram, the last to be acknowledged", () => {
+  const { socket, connection } = connect(kernel());
   connection.execute([request("a", nl.NLM_F_CREATE), request("b")]);
   assertEquals(socket.sent.length, 1);
   assertEquals(socket.sent[0]!.map((message) => message.flags), [
-    nl.NLM_F_REQUEST | nl.NLM_F_ACK | nl.NLM_F_CREATE,
+    nl.NLM_F_REQUEST | nl.NLM_F_CREATE,
     nl.NLM_F_REQUEST | nl.NLM_F_ACK,
   ]);
   const sequences = socket.sent[0]!.map((message) => message.sequence);
@@ -55,16 +61,31 @@ Deno.test("execute() names the request that failed, with errno, text and offset 
   assertEquals(error.extendedAck, { message: "Invalid thing", offset: 32 });
 });
 
-Deno.test("tryExecute() tells each outcome, answers in any order", () => {
-  const { connection } = connect((messages) =>
-    messages.map((message, i) => acknowledge(message, i === 2 ? 19 : 0)).reverse()
-  );
-  const outcomes = connection.tryExecute([request("a"), request("b"), request("c")]);
-  assertEquals(outcomes.map((error) => error?.errno), [undefined, undefined, 19]);
+Deno.test("tryExecute() tells each outcome, be it the first's, the last's or both", () => {
+  for (const errnos of [{}, { 0: 17 }, { 1: 22 }, { 2: 19 }, { 0: 17, 2: 19 }] as Record<number, number>[]) {
+    const { connection } = connect(kernel(errnos));
+    const outcomes = connection.tryExecute([request("a"), request("b"), request("c")]);
+    assertEquals(outcomes.map((error) => error?.errno), [errnos[0], errnos[1], errnos[2]]);
+  }
+});
+
+Deno.test("exchange() tells which message answers which request", () => {
+  const answer = (to: NetlinkMessage, first: number): Uint8Array =>
+    encodeMessages([{ ...to, flags: 0, payload: Uint8Array.of(first, 0, 0, 0) }]);
+  const { connection } = connect(([set, get, absent, last]) => [
+    acknowledge(set!, 17),
+    answer(get!, 1),
+    acknowledge(absent!, 19),
+    answer(last!, 2),
+    acknowledge(last!),
+  ]);
+  const replies = connection.exchange(["set", "get", "absent", "last"].map((what) => request(what)));
+  assertEquals(replies.map(({ error }) => error?.errno), [17, undefined, 19, undefined]);
+  assertEquals(replies.map(({ messages }) => messages.map(({ payload }) => payload[0])), [[], [1], [], [2]]);
 });
 
 Deno.test("tryExecute() spreads many requests over datagrams of at most 100", () => {
-  const { socket, connection } = connect(acknowledgeAll);
+  const { socket, connection } = connect(kernel());
   const outcomes = connection.tryExecute(Array.from({ length: 250 }, (_, i) => request(`r${i}`)));
   assertEquals(outcomes.length, 250);
   assertEquals(socket.sent.map((messages) => messages.length), [100, 100, 50]);
@@ -103,7 +124,7 @@ Deno.test("execute() looks again when a misread errno says that nothing is queue
 });
 
 Deno.test("execute() fails when an answer is missing or lost", () => {
-  const silent = connect(([message]) => [acknowledge(message!)]);
+  const silent = connect(([message]) => [acknowledge(message!, 17)]);
   assertThrows(
     () => silent.connection.execute([request("a"), request("b")]),
     NetlinkProtocolError,
@@ -184,7 +205,7 @@ Deno.test("dump() fails when it has no end", () => {
 });
 
 Deno.test("tryExecuteInBackground() tells outcomes and keeps others off the connection meanwhile", async () => {
-  const { connection } = connect((messages) => messages.map((message, i) => acknowledge(message, i * 19)));
+  const { connection } = connect(kernel({ 1: 19 }));
   const running = connection.tryExecuteInBackground([request("a"), request("b")]);
   assertThrows(() => connection.execute([request("c")]), TypeError, "busy in the background");
   await assertRejects(() => connection.tryExecuteInBackground([request("d")]), TypeError, "busy");

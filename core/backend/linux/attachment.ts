@@ -7,9 +7,9 @@
  */
 
 import { EEXIST } from "../../../ffi/errno.ts";
-import type { NetlinkRequest } from "../../../ffi/netlink.ts";
+import type { NetlinkRequest, Outcomes } from "../../../ffi/netlink.ts";
 import * as nl from "../../../ffi/netlink/constants.ts";
-import type { Link, LinkRequest } from "../../../ffi/netlink/link.ts";
+import type { LinkRequest, LinkSummary } from "../../../ffi/netlink/link.ts";
 import { vethInfo } from "../../../ffi/netlink/link_kind.ts";
 import { AlreadyExistsError, NotFoundError, type OverlayError, TeardownError } from "../../errors.ts";
 import type { IpPrefix } from "../../ip/prefix.ts";
@@ -37,34 +37,36 @@ const LOOPBACK_INDEX = 1;
 /** Connects a container, or leaves nothing behind. @throws {OverlayError} As `NetworkBackend.attachContainer`. */
 export async function attachContainer(tools: AttachmentTools, spec: ContainerSpec): Promise<void> {
   const doing = `attach process ${spec.netns.pid}`;
-  const made: ContainerLinkSpec[] = [];
+  const begun: ContainerLinkSpec[] = [];
   try {
     using netns = openNetns(spec.netns);
     using inside = RtNetlink.open({ netnsFd: netns.fd });
     for (const link of spec.links) {
+      // Before it is made: if the kernel's answer is lost, it may be there all the same.
+      begun.push(link);
       // What is in the way is looked at, and waited for, only when the kernel says so: it rarely is.
-      if (!tryCreatePair(tools.host, link, netns.fd)) {
+      let place = tryCreatePair(tools.host, link, netns.fd);
+      if (place === undefined) {
         await clearTheWay(tools, link, { inside, pid: spec.netns.pid });
-        tools.host.execute(pairRequest(link, netns.fd));
+        place = createPair(tools.host, link, netns.fd);
       }
-      made.push(link);
-      const hostEnd = configureHostEnd(tools, link);
-      configureInside(inside, link, hostEnd);
+      configureHostEnd(tools, link, place);
+      configureInside(inside, link, place.hostEnd);
     }
     if (!stillRuns(spec.netns)) throw new NotFoundError("process", String(spec.netns.pid));
   } catch (error) {
-    await undo(tools, made, translate(doing, error));
+    await undo(tools, begun, translate(doing, error));
   }
 }
 
-/** Removes what was made, then throws why; if that fails too, both. */
+/** Removes what was made of links, then throws why; if that fails too, both. */
 async function undo(
   tools: AttachmentTools,
-  made: readonly ContainerLinkSpec[],
+  begun: readonly ContainerLinkSpec[],
   why: OverlayError,
 ): Promise<never> {
   try {
-    await tools.remover.remove(made.map(({ hostName, tag }) => ({ name: hostName, tag })));
+    await tools.remover.remove(begun.map(({ hostName, tag }) => ({ name: hostName, tag })));
   } catch (error) {
     throw new TeardownError(`${why.message}; and undoing it failed`, [error]);
   }
@@ -77,23 +79,58 @@ async function undo(
  * @returns False if it is not there.
  */
 export function mendContainerLink(tools: AttachmentTools, link: ContainerLinkSpec): boolean {
-  const present = tools.host.findLink(link.hostName);
-  if (present === undefined || !isOwnedBy(present, link.tag)) return false;
-  configureHostEnd(tools, link);
+  const { place } = executeAndLook(tools.host, [], link);
+  if (place === undefined || !isOwnedBy(place.hostEnd, link.tag)) return false;
+  configureHostEnd(tools, link, place);
   return true;
 }
 
-/** @returns False if one of the names is taken. */
-function tryCreatePair(host: RtNetlink, link: ContainerLinkSpec, netnsFd: number): boolean {
-  const [error] = host.tryExecute([pairRequest(link, netnsFd)]);
-  if (error && !hasErrno(error, EEXIST)) throw error;
-  return error === undefined;
+/** Where a link is on the host. */
+interface Place {
+  readonly hostEnd: LinkSummary;
+  /** What it is a port of, or to become one; absent: it is routed, or there is no such bridge. */
+  readonly bridge?: LinkSummary;
 }
 
+/** Runs requests and, in the same datagram, looks where the link is. */
+function executeAndLook(
+  host: RtNetlink,
+  requests: readonly NetlinkRequest[],
+  { hostName, uplink }: ContainerLinkSpec,
+): { readonly outcomes: Outcomes; readonly place: Place | undefined } {
+  const names = uplink.kind === "bridge" ? [hostName, uplink.bridge] : [hostName];
+  const { outcomes, links: [hostEnd, bridge] } = host.executeAndFind(requests, names);
+  return { outcomes, place: hostEnd && { hostEnd, ...bridge === undefined ? {} : { bridge } } };
+}
+
+/** Makes the pair. @throws {NetlinkError} With `EEXIST` if one of the names is taken. */
+function createPair(host: RtNetlink, link: ContainerLinkSpec, netnsFd: number): Place {
+  const { outcomes: [error], place } = executeAndLook(host, [pairRequest(link, netnsFd)], link);
+  if (error) throw error;
+  if (place) return place;
+  throw new NotFoundError("link", link.hostName);
+}
+
+/** @returns `undefined` if one of the names is taken. */
+function tryCreatePair(host: RtNetlink, link: ContainerLinkSpec, netnsFd: number): Place | undefined {
+  try {
+    return createPair(host, link, netnsFd);
+  } catch (error) {
+    if (hasErrno(error, EEXIST)) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * A queue costs the kernel memory and several files in sysfs, and it makes one for each processor unless told how
+ * many. Veth sends without a queue's lock, so more than one serve nothing here.
+ */
+const ONE_QUEUE = { numTxQueues: 1, numRxQueues: 1 } as const;
+
 function pairRequest(link: ContainerLinkSpec, netnsFd: number): NetlinkRequest {
-  const { mtuBytes } = link;
-  const peer: LinkRequest = { name: link.containerName, address: link.mac, mtuBytes, netNsFd: netnsFd };
-  return createLink(link.hostName, { group: NEWBORN_GROUP, mtuBytes, info: vethInfo({ peer }) });
+  const both: LinkRequest = { mtuBytes: link.mtuBytes, ...ONE_QUEUE };
+  const peer: LinkRequest = { name: link.containerName, address: link.mac, netNsFd: netnsFd, ...both };
+  return createLink(link.hostName, { group: NEWBORN_GROUP, ...both, info: vethInfo({ peer }) });
 }
 
 /** The container, as far as what is in the way there matters. */
@@ -116,10 +153,9 @@ async function clearTheWay(tools: AttachmentTools, link: ContainerLinkSpec, far:
   );
 }
 
-/** Tag, MTU, place and state of the host end. @returns The host end, as it was before if it was there. */
-function configureHostEnd(tools: AttachmentTools, link: ContainerLinkSpec): Link {
+/** Tag, MTU, place and state of the host end. @param place As it is so far. */
+function configureHostEnd(tools: AttachmentTools, link: ContainerLinkSpec, { hostEnd, bridge }: Place): void {
   const { host, sysctls } = tools;
-  const hostEnd = host.link(link.hostName);
   const target = { index: hostEnd.index };
   const set = (change: LinkRequest): NetlinkRequest => setLink(link.hostName, target, change);
   const identity: LinkRequest = {
@@ -128,7 +164,7 @@ function configureHostEnd(tools: AttachmentTools, link: ContainerLinkSpec): Link
     afSpec: familyOptions(link, sysctls.hasIpv6),
   };
   if (link.uplink.kind === "bridge") {
-    const bridge = findBridge(host, link.uplink.bridge);
+    if (bridge?.info?.kind !== "bridge") throw new NotFoundError("bridge", link.uplink.bridge);
     const master = hostEnd.master === bridge.index ? {} : { master: bridge.index };
     host.execute(set(identity), set({ ...master, ...LINK_UP }));
   } else {
@@ -141,7 +177,6 @@ function configureHostEnd(tools: AttachmentTools, link: ContainerLinkSpec): Link
     );
     if (link.address.address.family === 6) sysctls.enableIpv6Forwarding(link.hostName);
   }
-  return hostEnd;
 }
 
 /** A host end needs no IPv6 link-local address; a routed one forwards. */
@@ -152,14 +187,8 @@ function familyOptions(link: ContainerLinkSpec, hasIpv6: boolean): NonNullable<L
   };
 }
 
-function findBridge(host: RtNetlink, name: string): Link {
-  const bridge = host.findLink(name);
-  if (bridge?.info?.kind === "bridge") return bridge;
-  throw new NotFoundError("bridge", name);
-}
-
 /** Address and routes of the container's end, and `lo` up. */
-function configureInside(inside: RtNetlink, link: ContainerLinkSpec, hostEnd: Link): void {
+function configureInside(inside: RtNetlink, link: ContainerLinkSpec, hostEnd: LinkSummary): void {
   // Each end of a pair tells the other's index.
   const index = hostEnd.link ?? inside.link(link.containerName).index;
   inside.execute(

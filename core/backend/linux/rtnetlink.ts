@@ -9,13 +9,17 @@ import {
   decodeLinkSummary,
   encodeLink,
   type Link,
-  type LinkRequest,
   type LinkSummary,
 } from "../../../ffi/netlink/link.ts";
 import { decodeRoute, encodeRoute, type Route } from "../../../ffi/netlink/route.ts";
 import { hasErrno } from "./kernel_errors.ts";
 
 const WITHOUT_STATISTICS = { extMask: nl.RTEXT_FILTER_SKIP_STATS } as const;
+
+function getLink(name: string): NetlinkRequest {
+  const payload = encodeLink({ name, ...WITHOUT_STATISTICS });
+  return { what: `get link ${name}`, type: nl.RTM_GETLINK, flags: 0, payload };
+}
 
 /** See the module. Errors are those of `ffi/`. */
 export class RtNetlink implements Disposable {
@@ -36,6 +40,26 @@ export class RtNetlink implements Disposable {
     this.#connection.execute(requests);
   }
 
+  /**
+   * Runs requests in one datagram and looks at links after them, in the same datagram.
+   *
+   * @returns Each request's outcome, and the links by the order of their names; `undefined` for those not there.
+   */
+  executeAndFind(
+    requests: readonly NetlinkRequest[],
+    names: readonly string[],
+  ): { readonly outcomes: Outcomes; readonly links: readonly (LinkSummary | undefined)[] } {
+    const replies = this.#connection.exchange([...requests, ...names.map((name) => getLink(name))]);
+    const [done, found] = [replies.slice(0, requests.length), replies.slice(requests.length)];
+    return {
+      outcomes: done.map(({ error }) => error),
+      links: found.map(({ error, messages }) => {
+        if (error && !hasErrno(error, ENODEV)) throw error;
+        return error ? undefined : decodeLinkSummary(messages[0]!.payload);
+      }),
+    };
+  }
+
   /** Runs requests in one datagram and tells each outcome. */
   tryExecute(requests: readonly NetlinkRequest[]): Outcomes {
     return this.#connection.tryExecute(requests);
@@ -48,26 +72,17 @@ export class RtNetlink implements Disposable {
 
   /** The link of that name, if there is one. */
   findLink(name: string): Link | undefined {
-    return this.#getLink(`get link ${name}`, { name });
-  }
-
-  /** The link of that name. @throws {NetlinkError} With `ENODEV` if there is none. */
-  link(name: string): Link {
-    return this.#requestLink(`get link ${name}`, { name });
-  }
-
-  #getLink(what: string, target: LinkRequest): Link | undefined {
     try {
-      return this.#requestLink(what, target);
+      return this.link(name);
     } catch (error) {
       if (hasErrno(error, ENODEV)) return undefined;
       throw error;
     }
   }
 
-  #requestLink(what: string, target: LinkRequest): Link {
-    const payload = encodeLink({ ...target, ...WITHOUT_STATISTICS });
-    const [reply] = this.#connection.request({ what, type: nl.RTM_GETLINK, flags: 0, payload });
+  /** The link of that name. @throws {NetlinkError} With `ENODEV` if there is none. */
+  link(name: string): Link {
+    const [reply] = this.#connection.request(getLink(name));
     return decodeLink(reply!.payload);
   }
 

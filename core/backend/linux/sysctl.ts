@@ -16,6 +16,7 @@ export class HostSysctls {
   readonly #log: Log;
   readonly #root: string;
   readonly #changed = new Map<string, string>();
+  #hasIpv6 = false;
 
   /** @param options `root`: where the IPv6 settings are, for tests. */
   constructor(log: Log, options: { readonly root?: string } = {}) {
@@ -23,9 +24,9 @@ export class HostSysctls {
     this.#root = options.root ?? IPV6_CONF;
   }
 
-  /** Whether this host has IPv6 at all. */
+  /** Whether this host has IPv6 at all. It may come, with its module, but it cannot go. */
   get hasIpv6(): boolean {
-    return read(`${this.#root}/all/forwarding`) !== undefined;
+    return this.#hasIpv6 ||= read(`${this.#root}/all/forwarding`) !== undefined;
   }
 
   /**

@@ -3,12 +3,19 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { ContainerLinkSpec, ServiceNetworkSpec } from "../../../core/backend/backend.ts";
 import { LinuxBackend } from "../../../core/backend/linux.ts";
+import { attachContainer } from "../../../core/backend/linux/attachment.ts";
+import { LinkRemover } from "../../../core/backend/linux/link_remover.ts";
 import { NEWBORN_GROUP } from "../../../core/backend/linux/ownership.ts";
-import { NotFoundError } from "../../../core/errors.ts";
+import { NotFoundError, OverlayError } from "../../../core/errors.ts";
+import { RtNetlink } from "../../../core/backend/linux/rtnetlink.ts";
+import { HostSysctls } from "../../../core/backend/linux/sysctl.ts";
 import { parsePrefix } from "../../../core/ip/prefix.ts";
 import { SILENT_LOG } from "../../../core/log.ts";
+import { NetlinkConnection } from "../../../ffi/netlink.ts";
+import * as nl from "../../../ffi/netlink/constants.ts";
+import { type NetlinkSocket, openNetlinkSocket, type Received } from "../../../ffi/netlink_socket.ts";
 import { LeakAudit } from "../../support/leak_audit.ts";
-import { Container, HERE } from "../../support/test_netns.ts";
+import { Container, HERE, type IpObject } from "../../support/test_netns.ts";
 import { waitFor } from "../../support/wait_for.ts";
 
 const TAG = "zlayer-overlayd/failure/0123456789abcdef:";
@@ -53,6 +60,8 @@ Deno.test("100 concurrent detaches are one deletion", async () => {
         await backend.attachContainer({ netns, links: [links[i]!] });
       }));
       assertEquals((await ports()).length, 100);
+      const [{ num_tx_queues: tx, num_rx_queues: rx }] = await HERE.ip("link", "show", "ztv0") as [IpObject];
+      assertEquals([tx, rx], [1, 1], "not one for each processor");
       const start = performance.now();
       await Promise.all(links.map((one) => backend.removeContainerLinks([one])));
       const tookMs = performance.now() - start;
@@ -149,6 +158,44 @@ Deno.test("a failure inside the container undoes what the host has", async () =>
     const error = await assertRejects(() => backend.attachContainer({ netns, links: [broken] }));
     assert((error as Error).message.includes("add address fd00:213::2/64"), String(error));
     assertEquals([await HERE.link("zta"), await container.link("eth0")], [undefined, undefined]);
+  });
+});
+
+/** A socket that loses the first answer it receives. */
+class LossySocket implements NetlinkSocket {
+  readonly #socket = openNetlinkSocket(nl.NETLINK_ROUTE);
+  #lost = false;
+
+  send = (datagram: Uint8Array<ArrayBuffer>): void => this.#socket.send(datagram);
+  sendInBackground = (datagram: Uint8Array<ArrayBuffer>): Promise<void> =>
+    this.#socket.sendInBackground(datagram);
+  waitReadable = (): Promise<boolean> => this.#socket.waitReadable();
+
+  receive(): Received {
+    const received = this.#socket.receive();
+    if (this.#lost) return received;
+    this.#lost = true;
+    return { kind: "lost" };
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket[Symbol.dispose]();
+  }
+}
+
+Deno.test("a link whose making the kernel confirmed in vain is undone", async () => {
+  await withBridge(async (backend) => {
+    await using container = await Container.start();
+    using host = new RtNetlink(new NetlinkConnection(new LossySocket()));
+    using remover = new LinkRemover(RtNetlink.open());
+    const tools = { host, remover, sysctls: new HostSysctls(SILENT_LOG) };
+    const netns = await backend.identify(container.pid);
+    await assertRejects(
+      () => attachContainer(tools, { netns, links: [link("zt1")] }),
+      OverlayError,
+      "the kernel's answer was lost",
+    );
+    assertEquals([await ports(), await container.link("eth0")], [[], undefined]);
   });
 });
 
