@@ -2,7 +2,7 @@
 
 import { errnoError, lastErrno, prepareErrno } from "./errno.ts";
 import { libc } from "./libc.ts";
-import { cString } from "./memory.ts";
+import { cString, type PinnedBuffer } from "./memory.ts";
 
 const O_RDONLY = 0;
 /** `O_CLOEXEC` of asm-generic/fcntl.h. */
@@ -36,6 +36,15 @@ export class FileDescriptor implements Disposable {
   get fd(): number {
     if (this.#fd < 0) throw new TypeError("the file descriptor is closed");
     return this.#fd;
+  }
+
+  /** Reads once, from where the last read ended. @returns Bytes read, 0 at the end. @throws {ErrnoError} */
+  read(into: PinnedBuffer): number {
+    const { read } = libc();
+    const count = read(this.fd, into.pointer, BigInt(into.bytes.length));
+    const errno = lastErrno();
+    if (count < 0n) throw errnoError("read a file", "read", errno);
+    return Number(count);
   }
 
   /** Closes it; a second call does nothing. */

@@ -1,7 +1,9 @@
 /** Processes and the network namespaces they live in, by `/proc`. */
 
 import { EACCES, ENOENT, EPERM } from "../../../ffi/errno.ts";
+import { ErrnoError } from "../../../ffi/errors.ts";
 import { FileDescriptor } from "../../../ffi/file_descriptor.ts";
+import { PinnedBuffer } from "../../../ffi/memory.ts";
 import { InvalidConfigError, NotFoundError, PermissionError } from "../../errors.ts";
 import type { NetnsIdentity } from "../backend.ts";
 import { hasErrno, translate } from "./kernel_errors.ts";
@@ -83,12 +85,22 @@ function liveStartTicks(pid: number): bigint {
   return ticks;
 }
 
+/** More than `/proc/<pid>/stat` can have: 52 numbers of at most 20 digits, and a name. */
+const STAT_MAX_BYTES = 2048;
+
+/** One for all: what is read is decoded at once. */
+let statBuffer: PinnedBuffer | undefined;
+
 /** Start time of a process that runs; a zombie counts as gone. */
 function readStartTicks(pid: number): bigint | undefined {
+  const buffer = statBuffer ??= new PinnedBuffer(STAT_MAX_BYTES);
   try {
-    return parseStartTicks(Deno.readTextFileSync(`/proc/${pid}/stat`));
-  } catch {
-    return undefined;
+    // Deno's own reading takes twice as long, in more steps than there are pieces; four of these are in an attach.
+    using file = FileDescriptor.open(`/proc/${pid}/stat`);
+    return parseStartTicks(new TextDecoder().decode(buffer.bytes.subarray(0, file.read(buffer))));
+  } catch (error) {
+    if (error instanceof ErrnoError) return undefined;
+    throw error;
   }
 }
 
