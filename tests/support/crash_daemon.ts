@@ -10,6 +10,7 @@ import { StatementSync } from "node:sqlite";
 import { OverlayEngine } from "../../core/engine.ts";
 import { openEngine } from "../../core/open_engine.ts";
 import { NetlinkConnection, type NetlinkRequest } from "../../ffi/netlink.ts";
+import { RTM_GETLINK } from "../../ffi/netlink/constants.ts";
 import { main } from "../../main.ts";
 
 const operation = Deno.env.get("ZLAYER_TEST_CRASH_IN") ?? "";
@@ -54,10 +55,10 @@ function wrap(owner: object, method: string, around: Around): void {
   Reflect.defineProperty(owner, method, { configurable: true, writable: true, value });
 }
 
-for (const method of ["tryExecute", "tryExecuteInBackground"]) {
+for (const method of ["exchange", "tryExecuteInBackground"]) {
   wrap(NetlinkConnection.prototype, method, (call, [requests]) => {
     const list = requests as readonly NetlinkRequest[];
-    return list.length === 0 ? call() : effect(describe(list), call);
+    return list.every(({ type }) => type === RTM_GETLINK) ? call() : effect(describe(list), call);
   });
 }
 wrap(StatementSync.prototype, "run", (call, _args, self) => {
