@@ -205,11 +205,12 @@ export class HcnNetworks {
     const same = await this.#findByName(wish.name, how);
     const foreign = same.find((network) => !isAdoptable(network, wish));
     if (foreign) {
+      const isOwnOnce = /^transparent$/i.test(foreign.type) && wish.owner === markerOwner({});
+      const remedy = isOwnOnce
+        ? "set ZLAYER_HCN_UPLINK_ADAPTER to its adapter, or remove it"
+        : "it is not of this daemon's making: remove it, or choose another deployment name";
       throw new PreconditionError(
-        `an HCN network ${wish.name} of type ${
-          quote(foreign.type)
-        } is there (${foreign.id}), which is not of this ` +
-          "daemon's making: remove it, or choose another deployment name",
+        `an HCN network ${wish.name} of type ${quote(foreign.type)} is there (${foreign.id}); ${remedy}`,
       );
     }
     const fit = same.find((network) => hasSubnet(network, wish.subnet));

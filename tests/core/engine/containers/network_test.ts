@@ -110,7 +110,8 @@ Deno.test("a network of the name and a foreign type is an error, and stays [wind
         SLICE,
         (rig) => rig.hns.plant.network(guid(1), BASE, type, SLICE),
       );
-      await assertRejects(() => rig.attach("c1"), PreconditionError, "not of this daemon's making");
+      const remedy = type === "Transparent" ? "set ZLAYER_HCN_UPLINK_ADAPTER" : "not of this daemon's making";
+      await assertRejects(() => rig.attach("c1"), PreconditionError, remedy);
       assert(rig.hns.networks.has(guid(1)));
     });
   }
