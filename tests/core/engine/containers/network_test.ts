@@ -344,3 +344,13 @@ Deno.test("an address that is not given up fails the attach and makes nothing; a
   await other.attach("c1");
   assertEquals(other.hns.networks.size, 1);
 });
+
+Deno.test("a node that is given another slice has a network of that, once the old one is empty [windows T25]", async () => {
+  await using rig = await ContainerRig.start();
+  await rig.attach("c1");
+  await rig.setUp(OTHER);
+  await assertRejects(() => rig.attach("c2"), PreconditionError, `${OTHER} is wanted`);
+  await rig.detach("c1");
+  assertEquals((await rig.attach("c2")).ip.replace(/\d+$/, ""), "10.200.9.");
+  assertEquals([...rig.hns.networks.values()].map(({ name, subnet }) => [name, subnet]), [[BASE, OTHER]]);
+});
