@@ -103,6 +103,33 @@ Deno.test("a place that is made and cannot be recorded is removed again", async 
   assertEquals([left(rig), rig.store.containerEndpoints.size, rig.leased().length], [2, 1, 1]);
 });
 
+Deno.test("what was made by a call whose answer was lost is removed at once, its address with it", async () => {
+  await using rig = await ContainerRig.start();
+  await rig.attach("first");
+  rig.library.next("CreateEndpoint", { hresult: 0x800706be | 0, isDone: true });
+  await assertRejects(() => rig.drive(rig.attach("c1")), Error, "exists");
+  assertEquals([left(rig), rig.store.containerEndpoints.size, rig.leased().length], [2, 1, 1]);
+});
+
+Deno.test("an attach gives up 25 s after it was asked for, whichever call it waits for", async () => {
+  await using rig = await ContainerRig.start();
+  await rig.attach("first");
+  const { clock } = rig.node;
+  rig.library.onCall = ({ name }, _index, when) => {
+    if (when === "after" || !/^(QueryNamespaceProperties|OpenNetwork)$/.test(name)) return;
+    return { until: new Promise((done) => void clock.after(14_000, () => done())) };
+  };
+  await assertRejects(
+    () => rig.drive(rig.attach("c1")),
+    DeadlineError,
+    "HcnOpenNetwork did not come back in time",
+  );
+  await rig.drive(new Promise<void>((done) => void clock.after(5_000, done)));
+  rig.library.onCall = () => {};
+  await rig.settled();
+  assertEquals([left(rig), rig.store.containerEndpoints.size, rig.leased().length], [2, 1, 1]);
+});
+
 Deno.test("an attach that is done after its caller was answered is undone", async () => {
   await using rig = await ContainerRig.start();
   await rig.attach("first");
