@@ -205,11 +205,12 @@ export class HcnNetworks {
     const same = await this.#findByName(wish.name, how);
     const foreign = same.find((network) => !isAdoptable(network, wish));
     if (foreign) {
+      const isOwnOnce = /^transparent$/i.test(foreign.type) && wish.owner === markerOwner({});
+      const remedy = isOwnOnce
+        ? "set ZLAYER_HCN_UPLINK_ADAPTER to its adapter, or remove it"
+        : "it is not of this daemon's making: remove it, or choose another deployment name";
       throw new PreconditionError(
-        `an HCN network ${wish.name} of type ${
-          quote(foreign.type)
-        } is there (${foreign.id}), which is not of this ` +
-          "daemon's making: remove it, or choose another deployment name",
+        `an HCN network ${wish.name} of type ${typeText(foreign)} is there (${foreign.id}); ${remedy}`,
       );
     }
     const fit = same.find((network) => hasSubnet(network, wish.subnet));
@@ -334,6 +335,11 @@ function hasSubnet({ subnets }: NetworkReading, wanted: IpPrefix): boolean {
 
 function isAdoptable(network: NetworkReading, { uplinkAdapter }: Wish): boolean {
   return isInternal(network) || (uplinkAdapter !== undefined && /^transparent$/i.test(network.type));
+}
+
+/** HCN does not name the type NAT. */
+function typeText({ type }: NetworkReading): string {
+  return type === "" ? "NAT" : quote(type);
 }
 
 /** A service's network is; one of its name that is not is somebody else's. */

@@ -213,6 +213,25 @@ Deno.test("a broken channel is replaced", async () => {
   assertEquals([opened, guard.trouble], [2, undefined]);
 });
 
+Deno.test("when the channel of a call that hangs breaks, the next call decides whether there is trouble", async () => {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const clock = new FakeClock(), library = new FakeHcnLibrary(new FakeHns(() => 0));
+  let opened = 0;
+  const guard = new CallGuard({
+    open: () => opened++ === 0 ? { call: () => promise, close(): void {} } : libraryChannel(library),
+    clock,
+    log: new RecordingLog(),
+  });
+  const hanging = assertRejects(() => guard.call(LIST), UnavailableError, "has not come back");
+  clock.advance(15_000);
+  await hanging;
+  reject(new UnavailableError("worker died"));
+  await tick();
+  assertEquals(guard.trouble, undefined);
+  await guard.call(LIST);
+  assertEquals([opened, clock.pendingTimers], [2, 0]);
+});
+
 Deno.test("a closed guard refuses, and leaves no timer", async () => {
   const rig = new GuardRig();
   await rig.guard.call(LIST);

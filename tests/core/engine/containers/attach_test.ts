@@ -79,6 +79,17 @@ Deno.test("a namespace that HCN renamed is undone by its real id [windows T41]",
   assertEquals(left(rig), []);
 });
 
+Deno.test("a namespace that HCN renamed is found again when it could not be undone [windows T41]", async () => {
+  await using rig = await withNetwork();
+  rig.hns.namespaceIds.push(guid(9));
+  rig.library.next("CreateEndpoint", refusal(0x803b001e));
+  rig.library.next("DeleteNamespace", refusal(0x80070005));
+  await assertRejects(() => rig.attach("c1"));
+  assert(rig.hns.namespaces.has(guid(9)));
+  await rig.settled();
+  assert(!rig.hns.namespaces.has(guid(9)));
+});
+
 Deno.test("a namespace that cannot be queried has the id that was asked for", async () => {
   await using rig = await withNetwork();
   rig.library.next("QueryNamespaceProperties", refusal(0x803b001b));

@@ -120,6 +120,16 @@ Deno.test("a namespace of others is left alone [windows T59]", async () => {
   assert(rig.hns.endpoints.has(guid(2)) && rig.hns.endpoints.has(guid(3)) && rig.hns.namespaces.has(guid(4)));
 });
 
+Deno.test("the system's namespace is nobody's to detach, whatever is in it [windows T72]", async () => {
+  const { rig } = await attached();
+  await using _ = rig;
+  const network = [...rig.hns.networks.keys()][0]!;
+  rig.hns.plant.endpoint(guid(2), "zlayer-x", network, { ip: "10.200.0.12", namespace: HOST_DEFAULT });
+  await rig.detach(HOST_DEFAULT);
+  assertEquals(changes(rig), []);
+  assert(rig.hns.endpoints.has(guid(2)));
+});
+
 Deno.test("a namespace of ours without a record is deleted with all that is in it [windows T59]", async () => {
   const { rig } = await attached();
   await using _ = rig;

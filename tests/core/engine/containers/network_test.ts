@@ -110,7 +110,8 @@ Deno.test("a network of the name and a foreign type is an error, and stays [wind
         SLICE,
         (rig) => rig.hns.plant.network(guid(1), BASE, type, SLICE),
       );
-      await assertRejects(() => rig.attach("c1"), PreconditionError, "not of this daemon's making");
+      const remedy = type === "Transparent" ? "set ZLAYER_HCN_UPLINK_ADAPTER" : "not of this daemon's making";
+      await assertRejects(() => rig.attach("c1"), PreconditionError, remedy);
       assert(rig.hns.networks.has(guid(1)));
     });
   }
@@ -342,4 +343,43 @@ Deno.test("an address that is not given up fails the attach and makes nothing; a
   });
   await other.attach("c1");
   assertEquals(other.hns.networks.size, 1);
+});
+
+Deno.test("a node that is given another slice has a network of that, once the old one is empty [windows T25]", async () => {
+  await using rig = await ContainerRig.start();
+  await rig.attach("c1");
+  await rig.setUp(OTHER);
+  await assertRejects(() => rig.attach("c2"), PreconditionError, `${OTHER} is wanted`);
+  await rig.detach("c1");
+  assertEquals((await rig.attach("c2")).ip.replace(/\d+$/, ""), "10.200.9.");
+  assertEquals([...rig.hns.networks.values()].map(({ name, subnet }) => [name, subnet]), [[BASE, OTHER]]);
+});
+
+Deno.test("what the marker knows is used only if its type is one of ours, and is entered as what it is", async (t) => {
+  await t.step("another type", async () => {
+    await using rig = await ContainerRig.start(SLICE, (rig) => {
+      rig.hns.plant.network(guid(1), BASE, "NAT", SLICE);
+      rig.plantMarker(baseEntry());
+    });
+    await assertRejects(() => rig.attach("c1"), PreconditionError, "NAT");
+    assert(rig.hns.networks.has(guid(1)));
+  });
+  await t.step("an entry that does not tell its kind rightly", async () => {
+    await using rig = await ContainerRig.start(SLICE, (rig) => {
+      rig.uplinkAdapter = "Ethernet 2";
+      rig.hns.plant.network(guid(1), BASE, "Transparent", SLICE);
+      rig.plantMarker(baseEntry());
+    });
+    await rig.attach("c1");
+    assertEquals(rig.networks, [baseEntry({ kind: "hcn-transparent" })]);
+  });
+});
+
+Deno.test("where the filter by name is ignored, only a network of the name is adopted", async () => {
+  await using rig = await ContainerRig.start(SLICE, (rig) => {
+    rig.hns.ignoresFilters = true;
+    rig.hns.plant.network(guid(1), "zlayer-dev-overlay", "Internal", SLICE);
+  });
+  await rig.attach("c1");
+  assertEquals([...rig.hns.networks.values()].map(({ name }) => name), ["zlayer-dev-overlay", BASE]);
 });

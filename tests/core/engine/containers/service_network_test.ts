@@ -129,15 +129,20 @@ Deno.test("a service that only the marker tells of is dedicated all the same", a
 });
 
 Deno.test("a network that was in the way of a set-up stays as it is, and so do its containers", async (t) => {
+  const before = await ContainerRig.start();
+  const wanted = (await before.engine.setupServiceOverlay("web", "dedicated")).dedicated!.subnet;
+  await before[Symbol.asyncDispose]();
+  const other = "10.200.4.16/28";
   const rows = [
-    { name: "somebody else's", type: "NAT", isMarked: false },
-    { name: "ours, of another subnet", type: "Internal", isMarked: false },
-    { name: "ours, as the marker knows", type: "Internal", isMarked: true },
+    { name: "somebody else's", type: "NAT", subnet: other, isMarked: false },
+    { name: "somebody else's, of the same subnet", type: "NAT", subnet: wanted, isMarked: false },
+    { name: "ours, of another subnet", type: "Internal", subnet: other, isMarked: false },
+    { name: "ours, as the marker knows", type: "Internal", subnet: other, isMarked: true },
   ];
-  for (const { name, type, isMarked } of rows) {
+  for (const { name, type, subnet, isMarked } of rows) {
     await t.step(name, async () => {
       await using rig = await ContainerRig.start(SLICE, (rig) => {
-        rig.hns.plant.network(guid(4), NAME, type, "10.200.4.16/28");
+        rig.hns.plant.network(guid(4), NAME, type, subnet);
         rig.hns.plant.namespace(guid(5));
         rig.hns.plant.endpoint(guid(6), "zlayer-a", guid(4), { ip: "10.200.4.18", namespace: guid(5) });
         const entry = { owner: "service:web", name: NAME, id: guid(4), subnet: "10.200.4.16/28" };

@@ -232,7 +232,8 @@ static void save(void)
     fwrite(text.data, 1, text.length, out);
     fclose(out);
     text_free(&text);
-    MoveFileExW(temporary, file, MOVEFILE_REPLACE_EXISTING);
+    /* A test that is reading the file keeps it from being replaced for that moment. */
+    for (int tries = 0; tries < 1000 && !MoveFileExW(temporary, file, MOVEFILE_REPLACE_EXISTING); tries++) Sleep(2);
 }
 
 void state_enter(void)
