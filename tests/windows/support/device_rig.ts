@@ -1,7 +1,7 @@
 /** WireGuard devices over the fakes of Wintun and IP Helper, in `deno.exe`. */
 import type { DevicePeer, DeviceSpec, PeerNews } from "../../../core/backend/backend.ts";
 import type { AddressHolder } from "../../../core/backend/windows/device_address.ts";
-import { WindowsDevices } from "../../../core/backend/windows/devices.ts";
+import { WindowsDevices, type WindowsDeviceTools } from "../../../core/backend/windows/devices.ts";
 import { parseIp } from "../../../core/ip/address.ts";
 import { parsePrefix } from "../../../core/ip/prefix.ts";
 import { SILENT_LOG } from "../../../core/log.ts";
@@ -82,7 +82,8 @@ export class DeviceRig implements AsyncDisposable {
   readonly ownVnics = new Set<string>();
   readonly devices: WindowsDevices;
 
-  constructor() {
+  /** @param tools What devices have otherwise than usual. */
+  constructor(tools: Partial<WindowsDeviceTools> = {}) {
     let library: Wintun | undefined;
     this.devices = new WindowsDevices({
       wintun: () => library ??= Wintun.open([fakePath("wintun.dll")]),
@@ -91,6 +92,7 @@ export class DeviceRig implements AsyncDisposable {
       log: SILENT_LOG,
       onNews: (device, news) => this.#onNews(device, news),
       onLost: (device) => void this.lost.push(device),
+      ...tools,
     });
   }
 
