@@ -127,5 +127,6 @@ export function receiveMessageOf(calls: Ws2, socket: bigint): ReceiveMessage | u
   const pointer = Deno.UnsafePointer.create<typeof LPFN_WSARECVMSG>(address);
   if (pointer === null) return undefined;
   const fn = new Deno.UnsafeFnPointer(pointer, LPFN_WSARECVMSG);
-  return (...args) => fn.call(...args);
+  return (of, message, received, overlapped, completion) =>
+    fn.call(of, message, received, overlapped, completion);
 }

@@ -186,12 +186,13 @@ export class WindowsDevices implements AsyncDisposable {
   async #start(spec: DeviceSpec): Promise<Running> {
     const { log, onNews, winsock } = this.#tools;
     const ipHelper = this.#tools.ipHelper();
+    await using undo = new AsyncDisposableStack();
     const tunnel = await WindowsTunnel.create(this.#tools.wintun(), spec.name, {
       guid: adapterGuid(deploymentOf(spec.tag), spec.name),
       isPresent: (luid) => ipHelper.hasInterface(luid),
       ...winsock === undefined ? {} : { winsock },
     });
-    const device = await UserspaceDevice.start(tunnel);
+    const device = undo.use(await UserspaceDevice.start(tunnel));
     device.onNews = (news) => onNews(spec.name, news.map(toPeerNews));
     device.onSockets = (message, fields) => log.warn(message, { interface: spec.name, ...fields });
     device.onFailure = (error) => this.#onFailure(spec.name, error);
@@ -207,6 +208,7 @@ export class WindowsDevices implements AsyncDisposable {
       owesGreeting: true,
     };
     this.#running.set(spec.name, running);
+    undo.move();
     return running;
   }
 
