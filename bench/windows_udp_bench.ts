@@ -155,7 +155,17 @@ if (import.meta.main) {
     Deno.exit(1);
   }
   const script = fromFileUrl(import.meta.url).replace(/^.*\/bench\//, "bench/");
-  const argv = [DENO_EXE, "run", "-A", "--no-check", "--unstable-net", "--cached-only", script, "--rounds", String(rounds)];
+  const argv = [
+    DENO_EXE,
+    "run",
+    "-A",
+    "--no-check",
+    "--unstable-net",
+    "--cached-only",
+    script,
+    "--rounds",
+    String(rounds),
+  ];
   const { code, output } = await runInWine(argv);
   print(output.split("\n").filter((line) => line.startsWith("|")).join("\n") || output);
   Deno.exit(code ?? 1);

@@ -1,8 +1,8 @@
 /**
  * The control pipe of a device on Windows, where `wg.exe` looks for it.
  *
- * `wg.exe` becomes LocalSystem to open it, and talks to a pipe only that LocalSystem owns. Nobody but administrators can
- * make a pipe of that name, so whoever opens it is not lured away. Whoever may open it may read the keys.
+ * `wg.exe` talks only to a pipe that LocalSystem owns. Nobody but administrators can make a pipe of that name, so whoever
+ * opens it is not lured away. Whoever may open it may read the keys.
  *
  * @see wireguard-tools `ipc-uapi-windows.h`; wireguard-go `ipc/uapi_windows.go`; "Named Pipe Security and Access Rights".
  */

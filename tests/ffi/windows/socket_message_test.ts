@@ -49,7 +49,10 @@ Deno.test("readControl() takes nothing of what is cut short", () => {
 
 seededTest("readControl() ends with any bytes", (random) => {
   for (let i = 0; i < 500; i++) {
-    const bytes = Array.from({ length: random.below(129) }, () => random.below(4) === 0 ? random.below(256) : 0);
+    const bytes = Array.from(
+      { length: random.below(129) },
+      () => random.below(4) === 0 ? random.below(256) : 0,
+    );
     read(bytes, random.below(2) === 0 ? 4 : 16, random.below(200));
   }
 });
