@@ -99,6 +99,22 @@ Deno.test("a client that leaves in mid-request, and one that stays, hinder neith
   await settled();
 });
 
+Deno.test("a device whose pipe cannot be made works without, says so once, and has it when it can", async () => {
+  const log = new RecordingLog();
+  // No name of a pipe; Windows refuses a name of another, or that owner, in the same place.
+  const tools = { log, uapiPrefix: "C:\\nowhere\\" };
+  await using rig = new DeviceRig(tools);
+  for (let i = 0; i < 3; i++) await rig.devices.ensure(specOf(A, []));
+  assertEquals((await rig.devices.read(A.name)).listenPort, A.port);
+  const warnings = log.records.filter(({ message }) => message.startsWith("no WireGuard control pipe"));
+  assertEquals(warnings.map(({ fields }) => fields?.interface), [A.name]);
+  rig.tools.uapiPrefix = UAPI_PIPE_PREFIX;
+  await rig.devices.ensure(specOf(A, []));
+  assert((await ask(`${UAPI_PIPE_PREFIX}${A.name}`, "get=1\n\n"))[0]!.endsWith("errno=0\n\n"));
+  await rig.devices[Symbol.asyncDispose]();
+  await settled();
+});
+
 Deno.test("the pipe is claimed as the first of its name, owned by SYSTEM, for SYSTEM and Administrators", async () => {
   using fake = new FakeLibrary("pipe_fake.dll");
   const { CreateNamedPipeW, CloseHandle } = KERNEL32;

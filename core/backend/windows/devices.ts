@@ -57,6 +57,8 @@ interface Running {
   readonly device: UserspaceDevice;
   /** Its control pipe; undefined while the name is another's, or we may not have it. */
   uapi: UapiServer | undefined;
+  /** Why there is none, as it was logged last. */
+  uapiTrouble: string | undefined;
   readonly luid: bigint;
   readonly routes: DeviceRoutes;
   /** Where the address is; undefined until it was set. */
@@ -80,7 +82,7 @@ export class WindowsDevices implements AsyncDisposable {
       const running = await this.#findOrStart(spec);
       running.spec = spec;
       await this.#setUp(running);
-      running.uapi ??= this.#openUapi(spec.name, running.device);
+      running.uapi ??= this.#openUapi(running);
     });
   }
 
@@ -202,6 +204,7 @@ export class WindowsDevices implements AsyncDisposable {
       spec,
       device,
       uapi: undefined,
+      uapiTrouble: undefined,
       luid: tunnel.luid,
       routes,
       place: undefined,
@@ -212,16 +215,18 @@ export class WindowsDevices implements AsyncDisposable {
     return running;
   }
 
-  /** A device is of use without its control pipe too. */
-  #openUapi(name: string, device: UserspaceDevice): UapiServer | undefined {
+  /** A device is of use without its control pipe too, and may have it later. */
+  #openUapi(running: Running): UapiServer | undefined {
     const { log, uapiPrefix } = this.#tools;
+    const { spec: { name }, device } = running;
     try {
       return listenUapiPipe(name, device, { log, ...uapiPrefix === undefined ? {} : { prefix: uapiPrefix } });
     } catch (error) {
-      log.warn("no WireGuard control pipe: wg.exe does not see the device", {
-        interface: name,
-        err: describeError(error),
-      });
+      const err = describeError(error);
+      if (err !== running.uapiTrouble) {
+        log.warn("no WireGuard control pipe: wg.exe does not see the device", { interface: name, err });
+      }
+      running.uapiTrouble = err;
       return undefined;
     }
   }

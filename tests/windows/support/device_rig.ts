@@ -80,12 +80,14 @@ export class DeviceRig implements AsyncDisposable {
   readonly lost: string[] = [];
   /** Names of virtual adapters that are ours. */
   readonly ownVnics = new Set<string>();
+  /** As the devices see them: a test may change them on the way. */
+  readonly tools: { -readonly [K in keyof WindowsDeviceTools]: WindowsDeviceTools[K] };
   readonly devices: WindowsDevices;
 
   /** @param tools What devices have otherwise than usual. */
   constructor(tools: Partial<WindowsDeviceTools> = {}) {
     let library: Wintun | undefined;
-    this.devices = new WindowsDevices({
+    this.tools = {
       wintun: () => library ??= Wintun.open([fakePath("wintun.dll")]),
       ipHelper: () => openIpHelper(fakePath("iphlpapi_fake.dll")),
       isOwnVnic: ({ alias }: AddressHolder) => this.ownVnics.has(alias),
@@ -93,7 +95,8 @@ export class DeviceRig implements AsyncDisposable {
       onNews: (device, news) => this.#onNews(device, news),
       onLost: (device) => void this.lost.push(device),
       ...tools,
-    });
+    };
+    this.devices = new WindowsDevices(this.tools);
   }
 
   /** What the stack has. */
