@@ -317,24 +317,27 @@ export class UdpPort {
    * Sends datagrams that lie one behind the other.
    *
    * @param segmentBytes Of each but the last, which may be shorter.
-   * @returns True once the kernel has them; false if there is no room and it is worth trying again.
-   * Datagrams that cannot be sent at all are gone, as in a network.
+   * @returns Bytes that the kernel has, or that cannot be sent at all: those are gone, as in a network. Fewer than
+   * `length` when there is no room and it is worth trying again with the rest.
    */
-  send(to: UdpDestination, offset: number, length: number, segmentBytes: number): boolean {
+  send(to: UdpDestination, offset: number, length: number, segmentBytes: number): number {
     if (to !== this.#destination) this.#prepare(to);
     if (length <= segmentBytes) return this.#sendOnce(offset, length, 0);
     if (this.#canSegment) return this.#sendOnce(offset, length, segmentBytes);
     return this.#sendEach(offset, length, segmentBytes);
   }
 
-  #sendEach(offset: number, length: number, segmentBytes: number): boolean {
-    for (let done = 0; done < length; done += segmentBytes) {
-      if (!this.#sendOnce(offset + done, Math.min(segmentBytes, length - done), 0)) return false;
+  #sendEach(offset: number, length: number, segmentBytes: number): number {
+    let done = 0;
+    while (done < length) {
+      const bytes = Math.min(segmentBytes, length - done);
+      if (this.#sendOnce(offset + done, bytes, 0) === 0) break;
+      done += bytes;
     }
-    return true;
+    return done;
   }
 
-  #sendOnce(offset: number, length: number, segmentBytes: number): boolean {
+  #sendOnce(offset: number, length: number, segmentBytes: number): number {
     const local = this.#localBytes;
     let controlBytes = local;
     if (segmentBytes > 0) {
@@ -344,12 +347,12 @@ export class UdpPort {
     }
     this.#out.set(offset, length, this.#nameBytes, controlBytes);
     const sent = Number(this.#sendmsg(this.#fd, this.#out.pointer, MSG_DONTWAIT));
-    if (sent >= 0) return true;
+    if (sent >= 0) return length;
     return this.#sendFailed(lastErrno(), offset, length, segmentBytes);
   }
 
-  #sendFailed(errno: number, offset: number, length: number, segmentBytes: number): boolean {
-    if (errno === EAGAIN) return false;
+  #sendFailed(errno: number, offset: number, length: number, segmentBytes: number): number {
+    if (errno === EAGAIN) return 0;
     if (this.#localBytes > 0 && segmentBytes === 0 && SOURCE_GONE.has(errno)) {
       // The address we were asked on is gone; the routing table knows another. The next call tries it again.
       this.#localBytes = 0;
@@ -361,7 +364,7 @@ export class UdpPort {
       if (errno === EIO) this.#canSegment = false;
       return this.#sendEach(offset, length, segmentBytes);
     }
-    return true;
+    return length;
   }
 
   #prepare(to: UdpDestination): void {

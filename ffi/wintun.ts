@@ -49,10 +49,8 @@ const WINTUN = {
 const KERNEL32 = {
   /** `DWORD (void)` */
   GetLastError: { parameters: [], result: "u32" },
-  /** `void (void* to, const void* from, SIZE_T)`, into memory of ours. */
-  copyOut: { name: "RtlMoveMemory", parameters: ["pointer", "usize", "usize"], result: "void" },
-  /** The same, out of it. */
-  copyIn: { name: "RtlMoveMemory", parameters: ["usize", "buffer", "usize"], result: "void" },
+  /** `void (void* to, const void* from, SIZE_T)` */
+  RtlMoveMemory: { parameters: ["usize", "usize", "usize"], result: "void" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 /** `WINTUN_LOGGER_CALLBACK` */
@@ -263,12 +261,20 @@ export function wintunCalls(path: string): WintunCalls {
   return { wintun: wintunAt(path), kernel32: kernel32() };
 }
 
-/** Packets of a session; for the thread of the data path. */
+/** Packets of a session, in one memory; for the thread of the data path. */
 export class WintunPort {
+  /** It takes packets as they are on a wire, no TCP that is still to be cut. */
+  readonly takesLarge = false;
+  /** And no trains of UDP. */
+  readonly takesUdpTrains = false;
   readonly #calls: WintunCalls;
   readonly #session: bigint;
+  readonly #memory: PinnedBuffer;
+  readonly #headerBytes: number;
+  readonly #readAddress: bigint;
   readonly #size = new PinnedBuffer(4);
-  readonly #in = new PinnedBuffer(MAX_PACKET_BYTES);
+  #outOffset = 0;
+  #outBytes = 0;
   /**
    * False when the last {@linkcode WintunPort.read} found nothing for a reason that is not plain: then the event may
    * not be set, and it is better not to wait for long.
@@ -277,57 +283,83 @@ export class WintunPort {
   /** Packets that the ring to the system had no room for. */
   full = 0;
 
-  /** @param session Handle of a {@linkcode WintunSession}. */
-  constructor(calls: WintunCalls, session: bigint) {
+  /**
+   * @param session Handle of a {@linkcode WintunSession}.
+   * @param memory Where packets are; it stays reachable as long as this object is used.
+   * @param options `readOffset`: where packets are read to, behind `headerBytes` bytes that stay as they are: of what
+   * tells of a packet, a Wintun ring has none.
+   */
+  constructor(
+    calls: WintunCalls,
+    session: bigint,
+    memory: PinnedBuffer,
+    options: { readonly readOffset: number; readonly headerBytes: number },
+  ) {
     this.#calls = calls;
     this.#session = session;
+    this.#memory = memory;
+    this.#headerBytes = options.headerBytes;
+    this.#readAddress = BigInt(memory.address + options.readOffset + options.headerBytes);
   }
 
   /**
    * Takes a packet from the system.
    *
-   * @returns A view that the next call overwrites; undefined when none is there.
+   * @returns Its bytes, header included; 0 when none is there.
    * @throws {Win32Error} The adapter is gone, or the ring is not what it should be: there will be no more packets.
    */
-  read(): Uint8Array<ArrayBuffer> | undefined {
+  read(): number {
     const { wintun, kernel32 } = this.#calls;
     const packet = wintun.WintunReceivePacket(this.#session, this.#size.pointer);
-    const code = kernel32.GetLastError();
-    if (packet === 0n) return this.#nothing(code);
+    if (packet === 0n) return this.#nothing(kernel32.GetLastError());
     const size = this.#size.view.getUint32(0, true);
-    kernel32.copyOut(this.#in.pointer, packet, BigInt(size));
+    kernel32.RtlMoveMemory(this.#readAddress, packet, BigInt(size));
     wintun.WintunReleaseReceivePacket(this.#session, packet);
-    return this.#in.bytes.subarray(0, size);
+    return this.#headerBytes + size;
   }
 
-  #nothing(code: number): undefined {
+  #nothing(code: number): 0 {
     if (code === ERROR_HANDLE_EOF) throw adapterGone("WintunReceivePacket", code);
     if (code === ERROR_INVALID_DATA) {
       throw new Win32Error("read from a Wintun ring that is damaged", "WintunReceivePacket", code);
     }
     this.isDrained = code === ERROR_NO_MORE_ITEMS;
+    return 0;
+  }
+
+  /** Starts a packet to write. */
+  begin(): void {
+    this.#outBytes = 0;
+  }
+
+  /** Adds a piece, header first: the packet is the last one, and whole. */
+  add(offset: number, length: number): void {
+    this.#outOffset = offset;
+    this.#outBytes = length;
   }
 
   /**
-   * Gives a packet to the system; dropped when the ring is full.
+   * Gives the packet to the system.
    *
-   * @param packet An IP packet of 1 to 65535 bytes.
+   * @returns False if the ring was full, and it was dropped.
    * @throws {Win32Error} If the adapter is gone.
    */
-  write(packet: Uint8Array<ArrayBuffer>): void {
-    if (packet.length === 0 || packet.length > MAX_PACKET_BYTES) return;
+  write(): boolean {
+    const bytes = this.#outBytes;
+    if (bytes === 0 || bytes > MAX_PACKET_BYTES) return true;
     const { wintun, kernel32 } = this.#calls;
-    const room = wintun.WintunAllocateSendPacket(this.#session, packet.length);
-    const code = kernel32.GetLastError();
-    if (room !== 0n) {
-      kernel32.copyIn(room, packet, BigInt(packet.length));
-      // Whatever was allocated has to be sent, or all that comes after it waits.
-      wintun.WintunSendPacket(this.#session, room);
-    } else if (code === ERROR_HANDLE_EOF) {
-      throw adapterGone("WintunAllocateSendPacket", code);
-    } else {
-      this.full++;
-    }
+    const room = wintun.WintunAllocateSendPacket(this.#session, bytes);
+    if (room === 0n) return this.#refused(kernel32.GetLastError());
+    kernel32.RtlMoveMemory(room, BigInt(this.#memory.address + this.#outOffset), BigInt(bytes));
+    // Whatever was allocated has to be sent, or all that comes after it waits.
+    wintun.WintunSendPacket(this.#session, room);
+    return true;
+  }
+
+  #refused(code: number): false {
+    if (code === ERROR_HANDLE_EOF) throw adapterGone("WintunAllocateSendPacket", code);
+    this.full++;
+    return false;
   }
 }
 

@@ -49,7 +49,7 @@ export interface PipeLog {
  * @throws {AlreadyExistsError} If another process has a pipe of that name.
  * @throws {InvalidConfigError} If it is no name of a pipe.
  */
-export function listenPipe(name: string, log: PipeLog, libraries = system()): PipeEndpoint {
+export function listenPipe(name: string, log: PipeLog, libraries = pipeLibraries()): PipeEndpoint {
   checkName(name);
   const what = `cannot listen on ${name}`;
   try {
@@ -74,7 +74,7 @@ export function listenPipe(name: string, log: PipeLog, libraries = system()): Pi
  * @throws {OverlayError} `unavailable` when nobody listens there, `permission_denied` when we may not. The cause is
  * an error of the class that Deno's own `connect` would throw.
  */
-export async function dialPipe(name: string, libraries = system()): Promise<NamedPipe> {
+export async function dialPipe(name: string, libraries = pipeLibraries()): Promise<NamedPipe> {
   checkName(name);
   try {
     return await openPipe(name, libraries);
@@ -114,7 +114,7 @@ function isWin32(error: unknown, code: number): boolean {
 let shared: PipeListenerDeps | undefined;
 
 /** The libraries of this process, and the one completion port for all its pipes. */
-function system(): PipeListenerDeps {
+export function pipeLibraries(): PipeListenerDeps {
   if (shared) return shared;
   const kernel = kernel32();
   return shared = { kernel32: kernel, advapi32: advapi32(), port: new CompletionPort(kernel) };

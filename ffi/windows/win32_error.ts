@@ -31,6 +31,7 @@ const TEXTS: Readonly<Record<number, readonly [name: string, text: string]>> = {
   [ERROR_PIPE_CONNECTED]: ["ERROR_PIPE_CONNECTED", "somebody is at the other end"],
   [ERROR_OPERATION_ABORTED]: ["ERROR_OPERATION_ABORTED", "the operation was cancelled"],
   [ERROR_IO_PENDING]: ["ERROR_IO_PENDING", "the operation is under way"],
+  1307: ["ERROR_INVALID_OWNER", "this process may not give it that owner"],
   1450: ["ERROR_NO_SYSTEM_RESOURCES", "the system lacks resources"],
   1816: ["ERROR_NOT_ENOUGH_QUOTA", "the quota is used up"],
 };

@@ -35,6 +35,7 @@ const TARGETS: readonly Target[] = [
   fake("iphlpapi_fake"),
   fake("scm_fake"),
   fake("pipe_fake", "-ladvapi32"),
+  fake("ws2_fake", "-lws2_32"),
 ];
 
 /** A fake library: the code that all share, and a folder of its own; a `.def` file in it names the exports. */

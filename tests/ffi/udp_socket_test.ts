@@ -1,5 +1,5 @@
 /** UDP sockets over loopback. */
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { PinnedBuffer } from "../../ffi/memory.ts";
 import { UdpPort, UdpSocket } from "../../ffi/udp_socket.ts";
 import { ipToBytes, parseIp } from "../../core/ip/address.ts";
@@ -29,7 +29,7 @@ Deno.test({
           scopeId: 0,
           local: { address: ipToBytes(parseIp(local)!), interfaceIndex: 0 },
         };
-        assert(out!.send(destination, 0, 4, 4));
+        assertEquals(out!.send(destination, 0, 4, 4), 4);
         const bytes = await waitFor("the datagram", () => {
           const got = into!.receive(1024, 1024);
           return got >= 0 && got;

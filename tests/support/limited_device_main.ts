@@ -3,6 +3,7 @@
  * an older kernel, or another device, would. Says a line when it runs; links and addresses are the caller's.
  */
 import { DataPlane } from "../../core/transport/wireguard/data_plane.ts";
+import { LinuxSystem } from "../../core/transport/wireguard/linux_system.ts";
 import { UdpSockets } from "../../core/transport/wireguard/udp_sockets.ts";
 import { ipToBytes, parseIp } from "../../core/ip/address.ts";
 import { parsePrefix } from "../../core/ip/prefix.ts";
@@ -96,7 +97,10 @@ function run(device: LimitedDevice): void {
   limitLibc(device.limit);
   const tun = LinuxTun.open(device.link);
   const sockets = UdpSockets.bind(device.listenPort, 0);
-  const plane = new DataPlane({ tun: tun.fd, wakeUp: new WakeUp().fd }, () => {});
+  const plane = new DataPlane(new LinuxSystem({ tun: tun.fd, wakeUp: new WakeUp().fd }), {
+    onNews: () => {},
+    onSocketsLost: () => {},
+  });
   plane.setMtu(device.mtuBytes);
   plane.setSockets(sockets.fds);
   plane.configure({

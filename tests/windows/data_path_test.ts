@@ -2,8 +2,12 @@
 import { assert, assertEquals } from "@std/assert";
 import type { DevicePeer } from "../../core/backend/backend.ts";
 import { parseIp } from "../../core/ip/address.ts";
-import { WindowsUdpPort, WindowsUdpSocket } from "../../ffi/windows/udp_socket.ts";
+import { PinnedBuffer } from "../../ffi/memory.ts";
+import { NO_FEATURES } from "../../ffi/windows/udp_features.ts";
+import { WindowsUdpPort } from "../../ffi/windows/udp_port.ts";
+import { WindowsUdpSocket } from "../../ffi/windows/udp_socket.ts";
 import { WindowsEvent } from "../../ffi/windows/wait_set.ts";
+import { ws2 } from "../../ffi/windows/ws2_32.ts";
 import { waitFor } from "../support/wait_for.ts";
 import { DeviceRig, node, packetTo, peerOf, specOf } from "./support/device_rig.ts";
 import { hex } from "./support/wintun_calls.ts";
@@ -41,8 +45,11 @@ rigTest(
     await atRest(rig);
     using event = new WindowsEvent("manual");
     using socket = WindowsUdpSocket.bind(4, 0)!;
-    const to = { address: Uint8Array.of(127, 0, 0, 1), port: A.port, scopeId: 0 };
-    assert(new WindowsUdpPort(socket.fd, 4, { event: event.handle }).send(to, new Uint8Array(40)));
+    const options = { event: event.handle, features: NO_FEATURES, calls: ws2() };
+    const port = new WindowsUdpPort(socket.fd, 4, new PinnedBuffer(40), options);
+    const address = Uint8Array.of(127, 0, 0, 1);
+    const to = { family: 4, address, port: A.port, scopeId: 0, local: undefined } as const;
+    assertEquals(port.send(to, 0, 40, 40), 40);
     await waitFor("the datagram", async () => (await rig.devices.read(A.name)).drops?.unknownType === 1);
     await atRest(rig);
   },

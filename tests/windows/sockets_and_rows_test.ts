@@ -1,81 +1,17 @@
 /** Bindings in `deno.exe` against Wine's own libraries, and rows against how the fake of IP Helper starts them. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { createSocket } from "node:dgram";
-import { once } from "node:events";
 import { findWindowsEgress } from "../../core/backend/windows/egress.ts";
 import { BcryptChaCha } from "../../ffi/bcrypt.ts";
 import { FfiError } from "../../ffi/errors.ts";
 import { openIpHelper } from "../../ffi/iphlpapi.ts";
 import { openAdapterList } from "../../ffi/windows/adapters.ts";
 import { encodeOnLinkRoute } from "../../ffi/windows/forward_row.ts";
-import {
-  canBindWindowsUdp,
-  isPortTaken,
-  WindowsUdpPort,
-  WindowsUdpSocket,
-} from "../../ffi/windows/udp_socket.ts";
+import { canBindWindowsUdp, isPortTaken, WindowsUdpSocket } from "../../ffi/windows/udp_socket.ts";
 import { encodeUnicastAddress } from "../../ffi/windows/unicast_address_row.ts";
 import { WaitSet, WindowsEvent } from "../../ffi/windows/wait_set.ts";
 import { openIphlpapi } from "./support/iphlpapi_calls.ts";
 
 const SYSTEM_IPHLPAPI = "C:\\Windows\\System32\\iphlpapi.dll";
-
-/** A bound socket, its port for packets, and what to wait on. */
-function openPort(family: 4 | 6): { port: number; io: WindowsUdpPort; wait: WaitSet } & Disposable {
-  const stack = new DisposableStack();
-  const event = stack.use(new WindowsEvent("manual"));
-  const socket = WindowsUdpSocket.bind(family, 0);
-  assert(socket !== undefined, `no IPv${family}`);
-  stack.use(socket);
-  const io = new WindowsUdpPort(socket.fd, family, { event: event.handle });
-  const wait = new WaitSet([event.handle]);
-  return { port: socket.port, io, wait, [Symbol.dispose]: () => stack.dispose() };
-}
-
-/** Waits as a data path does. */
-function receive({ io, wait }: ReturnType<typeof openPort>): Uint8Array {
-  for (let i = 0; i < 100; i++) {
-    const datagram = io.receive();
-    if (datagram !== undefined) return datagram.slice();
-    wait.wait(100);
-    io.acknowledge();
-  }
-  throw new Error("nothing came in 10 s");
-}
-
-for (const [family, loopback] of [[4, "127.0.0.1"], [6, "::1"]] as const) {
-  const bytes = family === 4
-    ? Uint8Array.of(127, 0, 0, 1)
-    : Uint8Array.from({ length: 16 }, (_, i) => i === 15 ? 1 : 0);
-
-  Deno.test(`datagrams go and come over IPv${family}, also while nobody looks`, () => {
-    using a = openPort(family);
-    using b = openPort(family);
-    const to = { address: bytes, port: b.port, scopeId: 0 };
-    for (let round = 0; round < 3; round++) {
-      for (const mark of [1, 2, 3]) assertEquals(a.io.send(to, new Uint8Array(1400).fill(mark)), true);
-      assertEquals([1, 2, 3].map(() => receive(b)[0]), [1, 2, 3]);
-      const port = new DataView(b.io.source.buffer, b.io.source.byteOffset).getUint16(2);
-      assertEquals(port, a.port);
-      assertEquals(b.io.receive(), undefined);
-    }
-    assertEquals(b.io.troubles, { unreachable: 0, tooLong: 0, receiveFailed: 0, sendFailed: 0 });
-  });
-
-  Deno.test(`[windows T88] a port that nobody listens on, and an empty datagram, end nothing over IPv${family}`, async () => {
-    using a = openPort(family);
-    const closed = createSocket(family === 4 ? "udp4" : "udp6");
-    closed.bind(0, loopback);
-    await once(closed, "listening");
-    const port = closed.address().port;
-    closed.close();
-    await once(closed, "close");
-    for (let i = 0; i < 3; i++) a.io.send({ address: bytes, port, scopeId: 0 }, Uint8Array.of(1));
-    a.io.send({ address: bytes, port: a.port, scopeId: 0 }, new Uint8Array(0));
-    a.io.send({ address: bytes, port: a.port, scopeId: 0 }, Uint8Array.of(9));
-    assertEquals(receive(a), Uint8Array.of(9));
-  });
-}
 
 Deno.test("a port has one holder, and both families tell", () => {
   using socket = WindowsUdpSocket.bind(4, 0)!;

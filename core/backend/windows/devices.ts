@@ -12,6 +12,8 @@ import { describeError, NotFoundError } from "../../errors.ts";
 import { type IpAddress, ipEquals } from "../../ip/address.ts";
 import { canonicalPrefix, type IpPrefix } from "../../ip/prefix.ts";
 import type { Log } from "../../log.ts";
+import { listenUapiPipe } from "../../transport/wireguard/uapi_pipe.ts";
+import type { UapiServer } from "../../transport/wireguard/uapi_server.ts";
 import { UserspaceDevice } from "../../transport/wireguard/userspace_device.ts";
 import { WindowsTunnel } from "../../transport/wireguard/windows_tunnel.ts";
 import type {
@@ -38,6 +40,10 @@ export interface WindowsDeviceTools {
   /** Whether an interface is the host's virtual adapter of a container network of ours, which may have the address. */
   readonly isOwnVnic: AddressTools["isOwnVnic"];
   readonly log: Log;
+  /** What comes before the name of a control pipe, where `wg.exe` looks unless given. */
+  readonly uapiPrefix?: string;
+  /** Another `ws2_32.dll` than the system's, for tests. */
+  readonly winsock?: string;
   /** Told what devices learn of their peers. */
   readonly onNews: (device: string, news: readonly PeerNews[]) => void;
   /** Told when a device has ended by itself, say because somebody removed its adapter. */
@@ -49,6 +55,10 @@ interface Running {
   /** As it was asked for last. */
   spec: DeviceSpec;
   readonly device: UserspaceDevice;
+  /** Its control pipe; undefined while the name is another's, or we may not have it. */
+  uapi: UapiServer | undefined;
+  /** Why there is none, as it was logged last. */
+  uapiTrouble: string | undefined;
   readonly luid: bigint;
   readonly routes: DeviceRoutes;
   /** Where the address is; undefined until it was set. */
@@ -72,6 +82,7 @@ export class WindowsDevices implements AsyncDisposable {
       const running = await this.#findOrStart(spec);
       running.spec = spec;
       await this.#setUp(running);
+      running.uapi ??= this.#openUapi(running);
     });
   }
 
@@ -175,23 +186,53 @@ export class WindowsDevices implements AsyncDisposable {
   }
 
   async #start(spec: DeviceSpec): Promise<Running> {
-    const { log, onNews } = this.#tools;
+    const { log, onNews, winsock } = this.#tools;
     const ipHelper = this.#tools.ipHelper();
+    await using undo = new AsyncDisposableStack();
     const tunnel = await WindowsTunnel.create(this.#tools.wintun(), spec.name, {
       guid: adapterGuid(deploymentOf(spec.tag), spec.name),
       isPresent: (luid) => ipHelper.hasInterface(luid),
+      ...winsock === undefined ? {} : { winsock },
     });
-    const device = await UserspaceDevice.start(tunnel);
+    const device = undo.use(await UserspaceDevice.start(tunnel));
     device.onNews = (news) => onNews(spec.name, news.map(toPeerNews));
+    device.onSockets = (message, fields) => log.warn(message, { interface: spec.name, ...fields });
     device.onFailure = (error) => this.#onFailure(spec.name, error);
     log.info("user-space WireGuard device runs", { interface: spec.name, crypto: device.cryptoName });
     const routes = new DeviceRoutes(ipHelper, tunnel.luid);
-    const running = { spec, device, luid: tunnel.luid, routes, place: undefined, owesGreeting: true };
+    const running = {
+      spec,
+      device,
+      uapi: undefined,
+      uapiTrouble: undefined,
+      luid: tunnel.luid,
+      routes,
+      place: undefined,
+      owesGreeting: true,
+    };
     this.#running.set(spec.name, running);
+    undo.move();
     return running;
   }
 
+  /** A device is of use without its control pipe too, and may have it later. */
+  #openUapi(running: Running): UapiServer | undefined {
+    const { log, uapiPrefix } = this.#tools;
+    const { spec: { name }, device } = running;
+    try {
+      return listenUapiPipe(name, device, { log, ...uapiPrefix === undefined ? {} : { prefix: uapiPrefix } });
+    } catch (error) {
+      const err = describeError(error);
+      if (err !== running.uapiTrouble) {
+        log.warn("no WireGuard control pipe: wg.exe does not see the device", { interface: name, err });
+      }
+      running.uapiTrouble = err;
+      return undefined;
+    }
+  }
+
   #onFailure(name: string, error: Error): void {
+    this.#running.get(name)?.uapi?.[Symbol.dispose]();
     this.#tools.log.warn("WireGuard device has ended", { interface: name, err: describeError(error) });
     this.#tools.onLost(name);
   }
@@ -200,6 +241,7 @@ export class WindowsDevices implements AsyncDisposable {
     const running = this.#running.get(name);
     if (running === undefined) return;
     this.#running.delete(name);
+    running.uapi?.[Symbol.dispose]();
     await running.device[Symbol.asyncDispose]();
   }
 }

@@ -1,68 +1,60 @@
 /**
- * The data path of one device: TUN on one side, UDP on the other, the protocol core between. One thread does
+ * The data path of one device: an interface on one side, UDP on the other, the protocol core between. One thread does
  * nothing else; it waits for packets in the kernel and not in its event loop.
  */
 
-import { TunPort } from "../../../ffi/linux_tun.ts";
-import { PollSet } from "../../../ffi/poll_set.ts";
-import { RouteLookup } from "../../../ffi/route_lookup.ts";
-import { UdpPort } from "../../../ffi/udp_socket.ts";
 import type { DeviceOutput } from "../../wireguard/output.ts";
-import { Arena, TUN_IN, TUN_IN_BYTES, VNET_OUT } from "./arena.ts";
-import { Coalescer, MAX_PIECES } from "./coalescer.ts";
+import { TUN_IN, VNET_OUT } from "./arena.ts";
+import { Coalescer } from "./coalescer.ts";
 import { ControlPlane, type DeviceReport } from "./control_plane.ts";
-import { choosePacketProvider } from "./crypto.ts";
 import type { DeviceRequest } from "./device_config.ts";
 import type { NewsItem } from "./news.ts";
 import { Outbox } from "./outbox.ts";
 import type { PacketPlane, SocketFds } from "./packet_plane.ts";
+import type { DatagramPort, PlaneSystem } from "./plane_system.ts";
 import { Receiver } from "./receiver.ts";
 import { Sender } from "./sender.ts";
 import { SourceRoutes } from "./source_routes.ts";
 
+/** Who is told what a data path learns. */
+export interface PlaneListener {
+  /** What the protocol learns of peers, a few times a second at most. */
+  readonly onNews: (news: readonly NewsItem[]) => void;
+  /** The sockets will not work again, and why; once for those that were given last. */
+  readonly onSocketsLost: (why: string) => void;
+}
+
 /** See the module. Everything in it runs on the thread that made it. */
 export class DataPlane implements PacketPlane {
-  readonly #arena = new Arena();
+  readonly #system: PlaneSystem;
+  readonly #listener: PlaneListener;
   readonly #control: ControlPlane;
-  readonly #tun: TunPort;
-  readonly #routes: RouteLookup | undefined;
   readonly #sources: SourceRoutes;
   readonly #outbox: Outbox;
   readonly #sender: Sender;
   readonly #receiver: Receiver;
   readonly #coalescer: Coalescer;
-  readonly #fds: { readonly tun: number; readonly wakeUp: number };
-  #ports: UdpPort[] = [];
-  #poll: PollSet;
+  #ports: readonly DatagramPort[] = [];
+  #areSocketsLost = false;
 
   /** Name of the library that encrypts packets. */
   readonly cryptoName: string;
 
-  /** @param onNews Told what the protocol learns of peers, a few times a second at most. */
-  constructor(
-    fds: { readonly tun: number; readonly wakeUp: number },
-    onNews: (news: readonly NewsItem[]) => void,
-  ) {
-    this.#fds = fds;
-    this.#poll = new PollSet(fds.wakeUp, [fds.tun]);
-    const provider = choosePacketProvider();
+  /** @param system Closed with it. */
+  constructor(system: PlaneSystem, listener: PlaneListener) {
+    const { arena, provider, tun, routes } = system;
+    this.#system = system;
+    this.#listener = listener;
     this.cryptoName = provider.name;
-    this.#control = new ControlPlane(provider, onNews);
-    this.#tun = new TunPort(fds.tun, this.#arena, {
-      readOffset: TUN_IN,
-      readBytes: TUN_IN_BYTES,
-      maxPieces: MAX_PIECES,
-    });
-    // Last of what may fail, as it has to be closed.
-    this.#routes = openRoutes();
-    this.#sources = new SourceRoutes(this.#routes);
-    this.#outbox = new Outbox(this.#arena, this.#sources);
-    this.#coalescer = new Coalescer(this.#arena, this.#tun);
+    this.#control = new ControlPlane(provider, listener.onNews);
+    this.#sources = new SourceRoutes(routes);
+    this.#outbox = new Outbox(arena, this.#sources);
+    this.#coalescer = new Coalescer(arena, tun);
     const parts = {
-      arena: this.#arena,
+      arena,
       device: this.#control.device,
-      cipher: provider.cipherOf(this.#arena),
-      tun: this.#tun,
+      cipher: provider.cipherOf(arena),
+      tun,
       outbox: this.#outbox,
       coalescer: this.#coalescer,
     };
@@ -76,31 +68,35 @@ export class DataPlane implements PacketPlane {
 
   /** Moves packets until `isInterrupted` says that there is something else to do. */
   run(isInterrupted: () => boolean): void {
+    const system = this.#system;
     while (!isInterrupted()) {
-      const now = this.#poll.now();
+      const now = system.now();
       this.#sources.poll(now);
       let isBusy = this.#sender.pump(now);
       for (const port of this.#ports) isBusy = this.#receiver.pump(port, now) || isBusy;
       this.#apply(this.#control.due(now));
       this.#outbox.flush();
       this.#control.tell(now);
-      if (!isBusy) this.#poll.wait(this.#control.deadline - now);
+      if (system.lostSockets !== undefined) this.#tellLoss(system.lostSockets);
+      if (!isBusy) system.wait(this.#control.deadline - now);
     }
+  }
+
+  #tellLoss(why: string): void {
+    if (this.#areSocketsLost) return;
+    this.#areSocketsLost = true;
+    this.#listener.onSocketsLost(why);
   }
 
   /** Uses these sockets from now on. */
   setSockets(fds: SocketFds): void {
-    const [v4, v6] = ([4, 6] as const).map((family) => {
-      const fd = fds[family];
-      return fd === undefined ? undefined : new UdpPort(fd, family, this.#arena);
-    });
-    this.#outbox.ports = { 4: v4, 6: v6 };
-    this.#ports = [v4, v6].filter((port) => port !== undefined);
-    const all = [fds[4], fds[6]].filter((fd) => fd !== undefined);
-    this.#poll = new PollSet(this.#fds.wakeUp, [this.#fds.tun, ...all]);
+    const ports = this.#system.openPorts(fds);
+    this.#outbox.ports = { 4: ports[4], 6: ports[6] };
+    this.#ports = [ports[4], ports[6]].filter((port) => port !== undefined);
+    this.#areSocketsLost = false;
   }
 
-  /** Changes the MTU of the TUN, past which nothing is padded. */
+  /** Changes the MTU of the interface, past which nothing is padded. */
   setMtu(mtuBytes: number): void {
     this.#control.device.mtuBytes = mtuBytes;
     this.#sender.mtuBytes = mtuBytes;
@@ -109,7 +105,7 @@ export class DataPlane implements PacketPlane {
   /** Changes keys and peers. */
   configure(change: DeviceRequest): void {
     if (change.fwmark !== undefined) this.#sources.fwmark = change.fwmark;
-    this.#apply(this.#control.configure(change, this.#poll.now()));
+    this.#apply(this.#control.configure(change, this.#system.now()));
     this.#outbox.flush();
   }
 
@@ -120,12 +116,12 @@ export class DataPlane implements PacketPlane {
 
   /** All there is to know of the device. */
   describe(): DeviceReport {
-    return this.#control.describe({ replayed: this.#receiver.replayed });
+    return this.#control.describe({ replayed: this.#receiver.replayed, ...this.#system.drops });
   }
 
   /** Zeroes all keys. */
   close(): void {
-    this.#routes?.[Symbol.dispose]();
+    this.#system.close();
     this.#control.close();
   }
 
@@ -139,19 +135,11 @@ export class DataPlane implements PacketPlane {
 
   /** A packet that did not come by the fast way; its bytes are outside of the arena. */
   #deliver(packet: Uint8Array): void {
+    const { bytes } = this.#system.arena;
     this.#coalescer.flush();
-    this.#arena.bytes.fill(0, VNET_OUT, TUN_IN);
-    this.#arena.bytes.set(packet, this.#outbox.scratch);
+    bytes.fill(0, VNET_OUT, TUN_IN);
+    bytes.set(packet, this.#outbox.scratch);
     this.#coalescer.add(this.#outbox.scratch, packet.length);
     this.#coalescer.flush();
-  }
-}
-
-/** Undefined where the process may not ask: sources then stay what they were. */
-function openRoutes(): RouteLookup | undefined {
-  try {
-    return RouteLookup.open();
-  } catch {
-    return undefined;
   }
 }

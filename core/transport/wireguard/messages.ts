@@ -32,6 +32,11 @@ export interface WorkerNews {
   readonly news: readonly NewsItem[];
 }
 
+/** Said when the sockets of a device will not work again. */
+export interface WorkerSocketsLost {
+  readonly socketsLost: string;
+}
+
 /** The last thing a worker says whose data path has ended by an error. */
 export interface WorkerFailure {
   readonly failure: string;

@@ -5,9 +5,10 @@
  * in the kernel then tells TCP. What cannot be sent for long is dropped.
  */
 
-import { MAX_SEGMENTS, MAX_SEND_BYTES, type UdpPort } from "../../../ffi/udp_socket.ts";
+import { MAX_SEGMENTS, MAX_SEND_BYTES } from "../../../ffi/udp_socket.ts";
 import type { PeerEndpoint } from "../../wireguard/endpoint.ts";
 import { type Arena, OUTBOX } from "./arena.ts";
+import type { DatagramPort } from "./plane_system.ts";
 import type { SourceRoutes } from "./source_routes.ts";
 
 /** How long a full socket is waited for before its datagrams are dropped, in ms. */
@@ -19,7 +20,7 @@ export class Outbox {
   readonly #arena: Arena;
   readonly #sources: SourceRoutes;
   /** The socket of each family; may be replaced while nothing waits. */
-  ports: { 4: UdpPort | undefined; 6: UdpPort | undefined } = { 4: undefined, 6: undefined };
+  ports: { 4: DatagramPort | undefined; 6: DatagramPort | undefined } = { 4: undefined, 6: undefined };
   #to: PeerEndpoint | undefined;
   #segmentBytes = 0;
   #count = 0;
@@ -68,8 +69,10 @@ export class Outbox {
     const to = this.#sources.resolve(this.#to!);
     const port = this.ports[to.family];
     if (port === undefined) return;
+    let done = 0;
     for (let i = 0; i < TRIES; i++) {
-      if (port.send(to, OUTBOX, this.#bytes, this.#segmentBytes)) return;
+      done += port.send(to, OUTBOX + done, this.#bytes - done, this.#segmentBytes);
+      if (done >= this.#bytes) return;
       port.waitWritable(PATIENCE_MS);
     }
   }

@@ -44,6 +44,8 @@ export interface WindowsPlaneStart {
   readonly system: "windows";
   /** Path of `wintun.dll`. */
   readonly wintun: string;
+  /** Name or path of `ws2_32.dll`. */
+  readonly winsock: string;
   /** Handle of the session. */
   readonly session: bigint;
   /** Events: requests to the worker, packets of the session, datagrams. */

@@ -1,6 +1,5 @@
 /** From the sockets to the TUN: receive, find the session, decrypt in place, check, hand to the coalescer. */
 
-import type { UdpPort } from "../../../ffi/udp_socket.ts";
 import {
   MESSAGE_TRANSPORT,
   TAG_BYTES,
@@ -13,6 +12,7 @@ import type { Session } from "../../wireguard/transport_path.ts";
 import { type Arena, INBOX, INBOX_BYTES, RECEIPT_BYTES } from "./arena.ts";
 import type { Coalescer } from "./coalescer.ts";
 import type { ArenaCipher } from "./crypto.ts";
+import type { DatagramPort } from "./plane_system.ts";
 import { SourceCache } from "./source_cache.ts";
 
 /** Receipts before the other direction has its turn. */
@@ -42,13 +42,15 @@ export class Receiver {
   readonly #lengths = new Uint32Array(MAX_DATAGRAMS);
   /** Messages that were received before, or too late to tell. */
   replayed = 0;
+  /** The socket of a receipt that was not said to be more than one message; undefined during any other. */
+  #lone: DatagramPort | undefined;
 
   constructor(parts: ReceiverParts) {
     this.#parts = parts;
   }
 
   /** Receives until nothing is left or the room is used up. @returns Whether there was anything. */
-  pump(port: UdpPort, now: number): boolean {
+  pump(port: DatagramPort, now: number): boolean {
     let at = INBOX;
     const last = INBOX + INBOX_BYTES - RECEIPT_BYTES;
     let count = 0;
@@ -65,10 +67,11 @@ export class Receiver {
     return count > 0;
   }
 
-  #handle(port: UdpPort, at: number, bytes: number, now: number): void {
+  #handle(port: DatagramPort, at: number, bytes: number, now: number): void {
     const source = this.#sources[port.family].endpointOf(port);
     const end = at + bytes;
     const step = port.segmentBytes;
+    this.#lone = step >= bytes ? port : undefined;
     for (let datagram = at; datagram < end; datagram += step) {
       const length = Math.min(step, end - datagram);
       if (!this.#receive(datagram, length, source, now)) {
@@ -96,7 +99,10 @@ export class Receiver {
     const low = view.getUint32(at + 8, true);
     const high = view.getUint32(at + 12, true);
     const text = at + TRANSPORT_HEADER_BYTES;
-    if (!cipher.open(keypair.receiveKey, high, low, text, length - TRANSPORT_HEADER_BYTES)) return false;
+    if (!cipher.open(keypair.receiveKey, high, low, text, length - TRANSPORT_HEADER_BYTES)) {
+      this.#lone?.doubtReceipt?.();
+      return false;
+    }
     if (!keypair.replay.accept(high, low)) {
       this.replayed++;
       return true;

@@ -1,6 +1,5 @@
 /** From the TUN to the outbox: read, find the peer, cut, seal. */
 
-import type { TunPort } from "../../../ffi/linux_tun.ts";
 import {
   MESSAGE_TRANSPORT,
   TAG_BYTES,
@@ -15,6 +14,7 @@ import { SendSlot } from "../../wireguard/transport_path.ts";
 import { type Arena, TUN_IN } from "./arena.ts";
 import type { ArenaCipher } from "./crypto.ts";
 import type { Outbox } from "./outbox.ts";
+import type { PacketSource } from "./plane_system.ts";
 import { TunPacket } from "./tun_packet.ts";
 
 /** Packets read before the other direction has its turn. */
@@ -27,7 +27,7 @@ export interface SenderParts {
   readonly arena: Arena;
   readonly device: Device;
   readonly cipher: ArenaCipher;
-  readonly tun: TunPort;
+  readonly tun: PacketSource;
   readonly outbox: Outbox;
 }
 

@@ -4,6 +4,7 @@ import { EADDRINUSE } from "../../../ffi/errno.ts";
 import { ErrnoError } from "../../../ffi/errors.ts";
 import { UdpSocket } from "../../../ffi/udp_socket.ts";
 import { isPortTaken, WindowsUdpSocket } from "../../../ffi/windows/udp_socket.ts";
+import type { Ws2 } from "../../../ffi/windows/ws2_32.ts";
 import { UnsupportedError } from "../../errors.ts";
 import type { DeviceSockets, SocketFds } from "./packet_plane.ts";
 
@@ -26,10 +27,10 @@ const LINUX: SocketSystem = {
   isTaken: (error) => error instanceof ErrnoError && error.errno === EADDRINUSE,
 };
 
-const WINDOWS: SocketSystem = {
-  bind: (family, port) => WindowsUdpSocket.bind(family, port),
-  isTaken: isPortTaken,
-};
+/** Windows, by these functions of Winsock. */
+function windowsBy(calls: Ws2): SocketSystem {
+  return { bind: (family, port) => WindowsUdpSocket.bind(family, port, { calls }), isTaken: isPortTaken };
+}
 
 /** See the module. */
 export class UdpSockets implements DeviceSockets {
@@ -50,8 +51,8 @@ export class UdpSockets implements DeviceSockets {
   }
 
   /** Binds those of Windows. @throws {Win32Error} {@linkcode isPortTaken} says whether for a port of another. */
-  static bindWindows(port: number): UdpSockets {
-    return UdpSockets.#bind(WINDOWS, port, 0);
+  static bindWindows(port: number, calls: Ws2): UdpSockets {
+    return UdpSockets.#bind(windowsBy(calls), port, 0);
   }
 
   static #bind(system: SocketSystem, port: number, fwmark: number): UdpSockets {

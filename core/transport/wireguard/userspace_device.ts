@@ -7,9 +7,10 @@ import type { WireGuardDevice } from "../../../ffi/netlink/wireguard.ts";
 import { OverlayError } from "../../errors.ts";
 import type { DeviceReport } from "./control_plane.ts";
 import type { DeviceRequest } from "./device_config.ts";
-import type { WorkerFailure, WorkerNews, WorkerReply, WorkerRequest } from "./messages.ts";
+import type { WorkerFailure, WorkerNews, WorkerReply, WorkerRequest, WorkerSocketsLost } from "./messages.ts";
 import type { NewsItem } from "./news.ts";
-import type { DeviceSockets, Tunnel } from "./packet_plane.ts";
+import type { Tunnel } from "./packet_plane.ts";
+import { SocketKeeper } from "./socket_keeper.ts";
 
 /** A request without its number. */
 type Question = WorkerRequest extends infer R ? R extends WorkerRequest ? Omit<R, "id"> : never : never;
@@ -26,9 +27,7 @@ export class UserspaceDevice implements AsyncDisposable {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
   #lastId = 0;
-  #sockets: DeviceSockets | undefined;
-  #listenPort = 0;
-  #fwmark = 0;
+  readonly #sockets: SocketKeeper;
   #failure: Error | undefined;
   /** Changes wait for each other. */
   #last: Promise<unknown> = Promise.resolve();
@@ -37,14 +36,27 @@ export class UserspaceDevice implements AsyncDisposable {
   cryptoName = "";
   /** Told what the device learns of its peers, a few times a second at most. */
   onNews: (news: readonly NewsItem[]) => void = () => {};
+  /** Told what becomes of sockets that the system takes away; the device binds its port anew by itself. */
+  onSockets: (message: string, fields: Readonly<Record<string, unknown>>) => void = () => {};
   /** Told once if the data path ends by an error; nothing of the device works from then on. */
   onFailure: (error: Error) => void = () => {};
 
   private constructor(tunnel: Tunnel) {
     this.#tunnel = tunnel;
+    this.#sockets = new SocketKeeper({
+      bind: (port, fwmark) => tunnel.bind(port, fwmark),
+      use: async (fds) => void await this.#ask({ kind: "sockets", fds }),
+      onChange: (message, fields) => this.onSockets(message, fields),
+      later: (run, delayMs) => {
+        const timer = setTimeout(run, delayMs);
+        return () => clearTimeout(timer);
+      },
+    });
     this.#worker = new Worker(new URL("./worker.ts", import.meta.url).href, { type: "module" });
-    this.#worker.onmessage = ({ data }: MessageEvent<WorkerReply | WorkerNews | WorkerFailure>) => {
+    type Message = WorkerReply | WorkerNews | WorkerSocketsLost | WorkerFailure;
+    this.#worker.onmessage = ({ data }: MessageEvent<Message>) => {
       if ("news" in data) this.onNews(data.news);
+      else if ("socketsLost" in data) this.#onSocketsLost(data.socketsLost);
       else if ("failure" in data) this.#onFailure(data.failure);
       else this.#settle(data);
     };
@@ -89,7 +101,8 @@ export class UserspaceDevice implements AsyncDisposable {
 
   async #report(withKeys: boolean): Promise<DeviceReport> {
     const { device, drops } = await this.#ask({ kind: "describe", withKeys }) as DeviceReport;
-    const own = { name: this.#tunnel.name, listenPort: this.#listenPort, fwmark: this.#fwmark };
+    const { port: listenPort, fwmark } = this.#sockets;
+    const own = { name: this.#tunnel.name, listenPort, fwmark };
     return { device: { ...device, ...own }, drops };
   }
 
@@ -99,7 +112,11 @@ export class UserspaceDevice implements AsyncDisposable {
    * @throws {FfiError} If the port is another's, `EADDRINUSE` on Linux; nothing has changed then.
    */
   write(change: DeviceRequest): Promise<void> {
-    const done = this.#last.then(() => this.#write(change));
+    return this.#serially(() => this.#write(change));
+  }
+
+  #serially(run: () => Promise<void>): Promise<void> {
+    const done = this.#last.then(run);
     this.#last = done.catch(() => {});
     return done;
   }
@@ -122,23 +139,18 @@ export class UserspaceDevice implements AsyncDisposable {
   }
 
   async #write(change: DeviceRequest): Promise<void> {
-    await this.#bind(change);
+    const { listenPort: port, fwmark } = change;
+    await this.#sockets.set({
+      ...port === undefined ? {} : { port },
+      ...fwmark === undefined ? {} : { fwmark },
+    });
     await this.#ask({ kind: "configure", change });
   }
 
-  async #bind({ listenPort, fwmark }: WireGuardDevice): Promise<void> {
-    if (fwmark !== undefined && fwmark !== this.#fwmark) {
-      this.#sockets?.mark(fwmark);
-      this.#fwmark = fwmark;
-    }
-    if (this.#sockets !== undefined && (listenPort === undefined || listenPort === this.#listenPort)) return;
-    using undo = new DisposableStack();
-    const sockets = undo.use(this.#tunnel.bind(listenPort ?? 0, this.#fwmark));
-    await this.#ask({ kind: "sockets", fds: sockets.fds });
-    undo.move();
-    this.#sockets?.[Symbol.dispose]();
-    this.#sockets = sockets;
-    this.#listenPort = sockets.port;
+  /** What fails here fails because the device has ended, or is tried again. */
+  #onSocketsLost(why: string): void {
+    const start = (run: () => Promise<void>): void => void this.#serially(run).catch(() => {});
+    start(() => this.#sockets.restore(why, start));
   }
 
   #ask(question: Question): Promise<unknown> {
@@ -171,7 +183,7 @@ export class UserspaceDevice implements AsyncDisposable {
     for (const { reject } of this.#waiting.values()) reject(failure);
     this.#waiting.clear();
     this.#worker.terminate();
-    this.#sockets?.[Symbol.dispose]();
+    this.#sockets[Symbol.dispose]();
     // The worker has ended its loop by an error or said that it is closed: it uses nothing of this any more.
     this.#released = this.#tunnel[Symbol.asyncDispose]();
     return true;

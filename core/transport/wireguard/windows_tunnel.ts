@@ -1,6 +1,7 @@
 /** What a device in user space is made of on Windows: a Wintun adapter with its session, and events. */
 
 import { WindowsEvent } from "../../../ffi/windows/wait_set.ts";
+import { SYSTEM_WS2_32, ws2 } from "../../../ffi/windows/ws2_32.ts";
 import type { Guid } from "../../../ffi/windows/guid.ts";
 import type { Wintun, WintunAdapter, WintunSession } from "../../../ffi/wintun.ts";
 import type { Tunnel, WindowsPlaneStart } from "./packet_plane.ts";
@@ -26,7 +27,11 @@ export class WindowsTunnel implements Tunnel {
   private constructor(
     wintun: Wintun,
     parts: { adapter: WintunAdapter; session: WintunSession; wakeUp: WindowsEvent; datagrams: WindowsEvent },
-    options: { readonly release: AsyncDisposableStack; readonly isPresent: (luid: bigint) => boolean },
+    options: {
+      readonly release: AsyncDisposableStack;
+      readonly isPresent: (luid: bigint) => boolean;
+      readonly winsock: string;
+    },
   ) {
     this.#parts = parts;
     this.#release = options.release;
@@ -34,6 +39,7 @@ export class WindowsTunnel implements Tunnel {
     this.start = {
       system: "windows",
       wintun: wintun.path,
+      winsock: options.winsock,
       session: parts.session.handle,
       events: {
         wakeUp: parts.wakeUp.handle,
@@ -47,13 +53,18 @@ export class WindowsTunnel implements Tunnel {
    * Makes an adapter. One that an earlier process had is gone with it, so none is ever opened.
    *
    * @param name Of the interface.
-   * @param options `guid`: identity of the adapter. `isPresent`: whether there is an interface with a LUID.
+   * @param options `guid`: identity of the adapter. `isPresent`: whether there is an interface with a LUID. `winsock`:
+   * another `ws2_32.dll` than the system's, for tests.
    * @throws {FfiError} If Wintun refuses.
    */
   static async create(
     wintun: Wintun,
     name: string,
-    options: { readonly guid: Guid; readonly isPresent: (luid: bigint) => boolean },
+    options: {
+      readonly guid: Guid;
+      readonly isPresent: (luid: bigint) => boolean;
+      readonly winsock?: string;
+    },
   ): Promise<WindowsTunnel> {
     await using undo = new AsyncDisposableStack();
     const wakeUp = undo.use(new WindowsEvent("auto"));
@@ -61,7 +72,8 @@ export class WindowsTunnel implements Tunnel {
     const adapter = undo.use(await wintun.create(name, { tunnelType: TUNNEL_TYPE, guid: options.guid }));
     const session = undo.use(adapter.startSession(RING_BYTES));
     const parts = { adapter, session, wakeUp, datagrams };
-    return new WindowsTunnel(wintun, parts, { release: undo.move(), isPresent: options.isPresent });
+    const { isPresent, winsock = SYSTEM_WS2_32 } = options;
+    return new WindowsTunnel(wintun, parts, { release: undo.move(), isPresent, winsock });
   }
 
   get name(): string {
@@ -82,7 +94,7 @@ export class WindowsTunnel implements Tunnel {
   }
 
   bind(port: number, _fwmark: number): UdpSockets {
-    return UdpSockets.bindWindows(port);
+    return UdpSockets.bindWindows(port, ws2(this.start.winsock));
   }
 
   /** Ends the session, then removes the adapter, which takes Windows a moment. */

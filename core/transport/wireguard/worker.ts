@@ -6,17 +6,17 @@
  */
 
 import type { DeviceReport } from "./control_plane.ts";
-import { DataPlane } from "./data_plane.ts";
+import { DataPlane, type PlaneListener } from "./data_plane.ts";
 import { withoutKeys } from "./device_config.ts";
-import type { WorkerFailure, WorkerNews, WorkerReply, WorkerRequest } from "./messages.ts";
-import type { NewsItem } from "./news.ts";
+import { LinuxSystem } from "./linux_system.ts";
+import type { WorkerFailure, WorkerNews, WorkerReply, WorkerRequest, WorkerSocketsLost } from "./messages.ts";
 import type { PacketPlane, PlaneStart } from "./packet_plane.ts";
-import { WindowsDataPlane } from "./windows_data_plane.ts";
+import { WindowsSystem } from "./windows_system.ts";
 
 /** The part of a worker's global scope that is used. */
 interface WorkerScope {
   onmessage: ((event: MessageEvent<WorkerRequest>) => void) | null;
-  postMessage(message: WorkerReply | WorkerNews | WorkerFailure): void;
+  postMessage(message: WorkerReply | WorkerNews | WorkerSocketsLost | WorkerFailure): void;
   close(): void;
 }
 
@@ -80,7 +80,10 @@ class DeviceWorker {
   #handle(request: WorkerRequest): unknown {
     if (request.kind === "open") {
       this.#posted = new Int32Array(request.posted);
-      this.#plane = openPlane(request.start, (news) => this.#scope.postMessage({ news }));
+      this.#plane = openPlane(request.start, {
+        onNews: (news) => this.#scope.postMessage({ news }),
+        onSocketsLost: (socketsLost) => this.#scope.postMessage({ socketsLost }),
+      });
       return this.#plane.cryptoName;
     }
     const plane = this.#plane!;
@@ -112,9 +115,11 @@ function textOf(error: unknown): string {
 }
 
 /** A worker has one of these, so the calls into it are of one kind. */
-function openPlane(start: PlaneStart, onNews: (news: readonly NewsItem[]) => void): PacketPlane {
-  if (start.system === "windows") return new WindowsDataPlane(start, onNews);
-  return new DataPlane({ tun: start.tunFd, wakeUp: start.wakeUpFd }, onNews);
+function openPlane(start: PlaneStart, listener: PlaneListener): PacketPlane {
+  const system = start.system === "windows"
+    ? new WindowsSystem(start)
+    : new LinuxSystem({ tun: start.tunFd, wakeUp: start.wakeUpFd });
+  return new DataPlane(system, listener);
 }
 
 // Nobody posts to the main isolate, which may load this module as any other.

@@ -27,7 +27,7 @@ Deno.test({
     using client = UdpSocket.bind(4, 0)!;
     const out = new UdpPort(client.fd, 4, arena);
     const to = new PeerEndpoint(Uint8Array.of(127, 0, 0, 1), socket.port);
-    for (const bytes of [0, 5, 0, 0, 6, 0]) assertEquals(out.send(to, OUTBOX, bytes, bytes), true);
+    for (const bytes of [0, 5, 0, 0, 6, 0]) assertEquals(out.send(to, OUTBOX, bytes, bytes), bytes);
     // Sent over loopback, they are there when the call returns.
     assertEquals(receiver.pump(port, 0), true);
     const total = Object.values(device.drops).reduce((sum, count) => sum + count, 0);

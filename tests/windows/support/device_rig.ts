@@ -1,7 +1,7 @@
 /** WireGuard devices over the fakes of Wintun and IP Helper, in `deno.exe`. */
 import type { DevicePeer, DeviceSpec, PeerNews } from "../../../core/backend/backend.ts";
 import type { AddressHolder } from "../../../core/backend/windows/device_address.ts";
-import { WindowsDevices } from "../../../core/backend/windows/devices.ts";
+import { WindowsDevices, type WindowsDeviceTools } from "../../../core/backend/windows/devices.ts";
 import { parseIp } from "../../../core/ip/address.ts";
 import { parsePrefix } from "../../../core/ip/prefix.ts";
 import { SILENT_LOG } from "../../../core/log.ts";
@@ -80,18 +80,23 @@ export class DeviceRig implements AsyncDisposable {
   readonly lost: string[] = [];
   /** Names of virtual adapters that are ours. */
   readonly ownVnics = new Set<string>();
+  /** As the devices see them: a test may change them on the way. */
+  readonly tools: { -readonly [K in keyof WindowsDeviceTools]: WindowsDeviceTools[K] };
   readonly devices: WindowsDevices;
 
-  constructor() {
+  /** @param tools What devices have otherwise than usual. */
+  constructor(tools: Partial<WindowsDeviceTools> = {}) {
     let library: Wintun | undefined;
-    this.devices = new WindowsDevices({
+    this.tools = {
       wintun: () => library ??= Wintun.open([fakePath("wintun.dll")]),
       ipHelper: () => openIpHelper(fakePath("iphlpapi_fake.dll")),
       isOwnVnic: ({ alias }: AddressHolder) => this.ownVnics.has(alias),
       log: SILENT_LOG,
       onNews: (device, news) => this.#onNews(device, news),
       onLost: (device) => void this.lost.push(device),
-    });
+      ...tools,
+    };
+    this.devices = new WindowsDevices(this.tools);
   }
 
   /** What the stack has. */

@@ -5,7 +5,8 @@
  * kernel32's own. Nobody enforces the descriptor: that stays unproven here.
  *
  * The log has for each CreateNamedPipeW: name, openMode, pipeMode, maxInstances, outBuffer, inBuffer, timeout,
- * sddl (null without a descriptor), inherit.
+ * sddl (owner and DACL; null without a descriptor), label (policy and level of the mandatory label, null for none),
+ * inherit.
  */
 #include "../common/fake.h"
 #include <sddl.h>
@@ -39,6 +40,22 @@ static HANDLE claim_name(const char *name, bool *is_new)
     return handle;
 }
 
+/* Wine cannot write a label as SDDL. */
+static void write_label(struct text *facts, SECURITY_DESCRIPTOR *descriptor)
+{
+    BOOL present = FALSE, defaulted;
+    ACL *acl = NULL;
+    SYSTEM_MANDATORY_LABEL_ACE *ace = NULL;
+    char label[32];
+    GetSecurityDescriptorSacl(descriptor, &present, &acl, &defaulted);
+    if (!present || !acl || !GetAce(acl, 0, (void **)&ace) || ace->Header.AceType != SYSTEM_MANDATORY_LABEL_ACE_TYPE) {
+        text_member(facts, "label", NULL);
+        return;
+    }
+    snprintf(label, sizeof label, "%#lx %#lx", ace->Mask, *GetSidSubAuthority(&ace->SidStart, 0));
+    text_member(facts, "label", label);
+}
+
 static void write_descriptor(struct text *facts, const SECURITY_ATTRIBUTES *attributes)
 {
     wchar_t *sddl = NULL;
@@ -49,9 +66,10 @@ static void write_descriptor(struct text *facts, const SECURITY_ATTRIBUTES *attr
         if (attributes->nLength != sizeof *attributes) violation("CreateNamedPipeW: nLength is wrong");
         if (!IsValidSecurityDescriptor(attributes->lpSecurityDescriptor) ||
             !ConvertSecurityDescriptorToStringSecurityDescriptorW(attributes->lpSecurityDescriptor, SDDL_REVISION_1,
-                                                                  DACL_SECURITY_INFORMATION, &sddl, NULL))
+                                                                  OWNER_SECURITY_INFORMATION |
+                                                                      DACL_SECURITY_INFORMATION, &sddl, NULL))
             violation("CreateNamedPipeW: no valid security descriptor");
-        else utf8 = read_wide("CreateNamedPipeW", "sddl", sddl);
+        else utf8 = read_wide("CreateNamedPipeW", "sddl", sddl), write_label(facts, attributes->lpSecurityDescriptor);
         text_append(facts, ",\"inherit\":%s", attributes->bInheritHandle ? "true" : "false");
     }
     text_member(facts, "sddl", utf8);
