@@ -111,8 +111,10 @@ export interface ContainerNetworks {
   /**
    * Removes everything of this installation, for good: networks that the marker knows, or that are named as the
    * deployment's, endpoints first.
+   * @param places Of containers that there are records of: nothing else tells whose a namespace is once its endpoints
+   * are out of it.
    * @returns What could not be removed, in words.
    */
-  purge(deployment: string): Promise<string[]>;
+  purge(deployment: string, places?: readonly ContainerPlace[]): Promise<string[]>;
   close(): void;
 }

@@ -1,6 +1,7 @@
 /** Reads from the state database what a purge has to know, without changing the database. */
 import { DatabaseSync } from "node:sqlite";
 import type { HostSettings } from "../backend/backend.ts";
+import type { ContainerPlace } from "../backend/containers.ts";
 import { describeError, PreconditionError } from "../errors.ts";
 
 /**
@@ -22,18 +23,36 @@ export async function readDeployment(databasePath: string): Promise<string> {
 }
 
 /**
- * Opens read-only: a purge may be of another release than the database, and a dry run may look while a daemon
- * writes.
+ * Places of the containers that there are records of.
+ *
+ * @throws {PreconditionError} If the database cannot be read.
  */
+export async function readContainerPlaces(databasePath: string): Promise<readonly ContainerPlace[]> {
+  const documents = await readDocuments(databasePath, "SELECT document FROM container_endpoints");
+  return documents.map(onlyTexts).flatMap(({ endpoint, namespace }) =>
+    endpoint === undefined
+      ? []
+      : [{ endpoints: [endpoint], ...(namespace === undefined ? {} : { namespace }) }]
+  );
+}
+
 async function readSetting(databasePath: string, key: string): Promise<unknown> {
-  if (!await isFile(databasePath)) return {};
+  const [document] = await readDocuments(databasePath, "SELECT document FROM settings WHERE key = ?", key);
+  return document;
+}
+
+/**
+ * Documents that a query finds; none where there is no database. Opens read-only: a purge may be of another release
+ * than the database, and a dry run may look while a daemon writes.
+ */
+async function readDocuments(databasePath: string, sql: string, ...parameters: string[]): Promise<unknown[]> {
+  if (!await isFile(databasePath)) return [];
   // Without a write-ahead log nobody has the database open, and as immutable SQLite makes no such files itself.
   const location = await isFile(`${databasePath}-wal`) ? databasePath : immutableUri(databasePath);
   try {
     const db = new DatabaseSync(location, { readOnly: true });
     try {
-      const row = db.prepare("SELECT document FROM settings WHERE key = ?").get(key);
-      return JSON.parse(String(row?.["document"] ?? "{}"));
+      return db.prepare(sql).all(...parameters).map((row) => JSON.parse(String(row["document"])));
     } finally {
       db.close();
     }

@@ -15,7 +15,7 @@ import { MARKER_FILE, STATE_FILE } from "../open_engine.ts";
 import { serviceLogFile } from "../paths.ts";
 import { findStaleControlSockets } from "../transport/stale_socket.ts";
 import type { OperatorContext } from "./client.ts";
-import { readDeployment, readHostSettings } from "./host_settings.ts";
+import { readContainerPlaces, readDeployment, readHostSettings } from "./host_settings.ts";
 import { type PurgeDeps, runPurge } from "./purge.ts";
 import { findOwnFiles, removeEmptyDirs, removeLockFile, removeOwnFile } from "./purge_files.ts";
 import type { PurgeFindings } from "./purge_plan.ts";
@@ -76,8 +76,14 @@ function purgeNetworks(
   databasePath: string,
 ): Pick<PurgeDeps, "purgeNetworks"> {
   if (!containers) return {};
-  // Without a database that can be read, the default deployment is as good a guess as any; the marker knows more.
-  return { purgeNetworks: async () => containers.purge(await readDeployment(databasePath).catch(() => "")) };
+  return {
+    // Without a database that can be read, the default deployment is as good a guess as any; the marker knows more.
+    purgeNetworks: async () =>
+      containers.purge(
+        await readDeployment(databasePath).catch(() => ""),
+        await readContainerPlaces(databasePath).catch(() => []),
+      ),
+  };
 }
 
 async function findings(

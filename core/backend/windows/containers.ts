@@ -82,7 +82,7 @@ export class HcnContainers implements ContainerNetworks {
   }
 
   async ensureNetwork(network: ContainerNetworkSpec): Promise<void> {
-    await translated(() => this.#networks.ensure(network));
+    await translated(() => this.#networks.confirm(network));
   }
 
   removeNetwork(network: RemovedNetwork): Promise<void> {
@@ -111,7 +111,7 @@ export class HcnContainers implements ContainerNetworks {
     return translated(() => surveyContainers(parts, deployment));
   }
 
-  async purge(deployment: string): Promise<string[]> {
+  async purge(deployment: string, places: readonly ContainerPlace[] = []): Promise<string[]> {
     const failures: string[] = [];
     const attempt = async (what: string, step: () => Promise<unknown>): Promise<void> => {
       try {
@@ -120,6 +120,9 @@ export class HcnContainers implements ContainerNetworks {
         failures.push(`${what}: ${describeError(toOverlayError(error))}`);
       }
     };
+    for (const place of places) {
+      await attempt("cannot remove a container", () => unlessMissing(() => this.#endpoints.detach(place)));
+    }
     const { marker } = this.#options;
     const doomed = new Map<Guid, string>();
     for (const entry of (await marker.load()).networks.filter(isHcnEntry)) {

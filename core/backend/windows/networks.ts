@@ -86,6 +86,18 @@ export class HcnNetworks {
     );
   }
 
+  /** The same for a caller who does not open the network: what is remembered is looked at once more. */
+  async confirm(spec: ContainerNetworkSpec): Promise<void> {
+    const known = this.#remembered(this.#wish(spec));
+    if (known && !await this.#isThere(known)) this.forget(known.name);
+    await this.ensure(spec);
+  }
+
+  async #isThere({ id }: KnownNetwork): Promise<boolean> {
+    await using object = await this.#options.hns.open("Network", id);
+    return object !== undefined;
+  }
+
   /** Believes no longer that the network is there. */
   forget(name: string): void {
     this.#known.delete(name);
