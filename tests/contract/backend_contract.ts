@@ -1,13 +1,18 @@
 /**
  * What every `NetworkBackend` does: one suite for the fake, Linux and Windows, in parts, since not every system joins
- * its containers by links.
+ * its containers by links. How Windows joins them is `containers/contract.ts`.
  *
  * The backend acts, an observer that knows nothing of it looks. Links are named `zt…`; each test removes its own.
  */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { ContainerLinkSpec, ServiceNetworkSpec } from "../../core/backend/backend.ts";
-import { AlreadyExistsError, InvalidConfigError, NotFoundError } from "../../core/errors.ts";
+import {
+  AlreadyExistsError,
+  InvalidConfigError,
+  NotFoundError,
+  UnsupportedError,
+} from "../../core/errors.ts";
 import { parseIp } from "../../core/ip/address.ts";
 import { formatPrefix, parsePrefix } from "../../core/ip/prefix.ts";
 import { waitFor } from "../support/wait_for.ts";
@@ -53,10 +58,12 @@ function eth1(host = "zteth1"): ContainerLinkSpec {
 
 const PARTS = {
   networks: networkTests,
+  networkEntries: networkEntryTests,
   processes: processTests,
   attachments: attachTests,
   removals: removalTests,
   observation: observationTests,
+  noLinks: noLinkTests,
   devices: deviceTests,
   foreignDevices: foreignDeviceTests,
   noDevices: noDeviceTests,
@@ -65,27 +72,56 @@ const PARTS = {
 /** One part of the suite. */
 export type ContractPart = keyof typeof PARTS;
 
-/** Parts of a system that joins containers by links, besides those about WireGuard. */
-export const LINK_PARTS: readonly ContractPart[] = [
-  "networks",
-  "processes",
-  "attachments",
-  "removals",
-  "observation",
-];
+/** Every part, with whether a system runs it: `true`, or why not. */
+export type PartTable = Readonly<Record<ContractPart, true | string>>;
 
-const WHOLE: readonly ContractPart[] = [...LINK_PARTS, "devices", "foreignDevices"];
+/** A system that joins containers by links and has WireGuard. */
+export const WITH_LINKS: PartTable = {
+  networks: true,
+  networkEntries: true,
+  processes: true,
+  attachments: true,
+  removals: true,
+  observation: true,
+  noLinks: "containers are joined by links",
+  devices: true,
+  foreignDevices: true,
+  noDevices: "there is WireGuard",
+};
+
+const BY_HCN = "containers are joined by HCN: containers/contract.ts has this part's tests for that";
+
+/** Windows. */
+export const WINDOWS: PartTable = {
+  networks:
+    "a service's network is no link; networkEntries has what is left, and containers/contract.ts HCN's",
+  networkEntries: true,
+  processes: BY_HCN,
+  attachments: BY_HCN,
+  removals: BY_HCN,
+  observation: "needs a link to be deleted by hand; the tests of devices do it with a device",
+  noLinks: true,
+  devices: true,
+  foreignDevices: "Wintun renames another's adapter of that name, it does not refuse",
+  noDevices: "there is WireGuard",
+};
+
+/** The same system without WireGuard. */
+export function withoutDevices(table: PartTable): PartTable {
+  const why = "there is no WireGuard";
+  return { ...table, devices: why, foreignDevices: why, noDevices: true };
+}
 
 /**
  * Registers the suite.
  *
  * @param name Of the backend, for the names of the tests.
- * @param options `parts`: those that the backend's system has; by default those of one with links and WireGuard.
+ * @param options `parts`: those that the backend's system runs; by default those of one with links and WireGuard.
  */
 export function backendContract(
   name: string,
   open: () => Promise<ContractRig>,
-  { parts = WHOLE }: { readonly parts?: readonly ContractPart[] } = {},
+  { parts = WITH_LINKS }: { readonly parts?: PartTable } = {},
 ): void {
   const test = (title: string, body: Body): void => {
     Deno.test(`${name}: ${title}`, async () => {
@@ -93,7 +129,7 @@ export function backendContract(
       await body(rig);
     });
   };
-  for (const part of parts) PARTS[part](test);
+  for (const part of Object.keys(PARTS) as ContractPart[]) if (parts[part] === true) PARTS[part](test);
 }
 
 function networkTests(test: Register): void {
@@ -144,6 +180,54 @@ function networkTests(test: Register): void {
     await rig.backend.removeServiceNetwork(BRIDGE.name, BRIDGE.tag);
     assertEquals(await rig.host.link(BRIDGE.name), undefined);
     await rig.backend.removeServiceNetwork(BRIDGE.name, BRIDGE.tag);
+  });
+}
+
+/** What the backend itself says of a service's network, whatever that is on its system. */
+function networkEntryTests(test: Register): void {
+  const entry = async ({ backend }: ContractRig): Promise<unknown> => {
+    const found = (await backend.inventory()).filter(({ name }) => name === BRIDGE.name);
+    return found.map(({ kind, tag, up, mtuBytes, addresses }) => ({
+      kind,
+      tag,
+      up,
+      mtuBytes,
+      addresses: addresses.filter(({ address }) => address.family === 4).map(formatPrefix),
+    }));
+  };
+  const wanted = { kind: "bridge", tag: BRIDGE.tag, up: true, mtuBytes: 1420, addresses: ["10.213.1.1/28"] };
+
+  test("a service's network is in the inventory once, as it was last specified", async (rig) => {
+    await rig.backend.ensureServiceNetwork({
+      ...BRIDGE,
+      gateway: parsePrefix("10.213.9.1/24")!,
+      mtuBytes: 1500,
+    });
+    for (let i = 0; i < 2; i++) {
+      await rig.backend.ensureServiceNetwork(BRIDGE);
+      assertEquals(await entry(rig), [wanted]);
+    }
+    await rig.backend.removeServiceNetwork(BRIDGE.name, BRIDGE.tag);
+    assertEquals(await entry(rig), []);
+  });
+
+  test("a service's network is removed by its owner alone; again it is success", async (rig) => {
+    const [mine, theirs] = [BRIDGE.tag, `${INSTALLATION}:service-other`];
+    const removals = [
+      (tag: string) => rig.backend.removeServiceNetwork(BRIDGE.name, tag),
+      async (tag: string) => {
+        const found = (await rig.backend.inventory()).find(({ name }) => name === BRIDGE.name);
+        if (found) await rig.backend.removeEntry({ ...found, tag });
+      },
+    ];
+    for (const remove of removals) {
+      await rig.backend.ensureServiceNetwork(BRIDGE);
+      await remove(theirs);
+      assertEquals(await entry(rig), [wanted]);
+      await remove(mine);
+      assertEquals(await entry(rig), []);
+      await remove(mine);
+    }
   });
 }
 
@@ -335,6 +419,29 @@ function observationTests(test: Register): void {
     await rig.backend.ensureServiceNetwork(BRIDGE);
     await rig.backend.removeServiceNetwork(BRIDGE.name, BRIDGE.tag);
     assertEquals(names, []);
+  });
+}
+
+/** Of a system whose containers are not joined by links. */
+function noLinkTests(test: Register): void {
+  test("what needs a container's process is refused in words and changes nothing", async ({ backend, ownPid }) => {
+    const netns = { pid: ownPid, startTicks: 1n, device: 1n, inode: 1n, bootId: "any" };
+    await backend.ensureServiceNetwork(BRIDGE);
+    const before = await backend.inventory();
+    for (
+      const ask of [
+        () => backend.identify(ownPid),
+        () => backend.isAlive(netns),
+        () => backend.attachContainer({ netns, links: [eth0()] }),
+        () => backend.mendContainerLink(eth0()),
+      ]
+    ) {
+      await assertRejects(ask, UnsupportedError, "only supported on Linux");
+    }
+    // None was ever made.
+    await backend.removeContainerLinks([eth0(), eth1()]);
+    assertEquals(await backend.inventory(), before);
+    await backend.removeServiceNetwork(BRIDGE.name, BRIDGE.tag);
   });
 }
 

@@ -5,6 +5,7 @@ import type { DevicePeer, DeviceSpec } from "../../core/backend/backend.ts";
 import { AlreadyExistsError, NotFoundError, UnsupportedError } from "../../core/errors.ts";
 import { parseIp } from "../../core/ip/address.ts";
 import { formatPrefix, parsePrefix } from "../../core/ip/prefix.ts";
+import { waitFor } from "../support/wait_for.ts";
 import { type ContractRig, INSTALLATION, type Register } from "./contract_rig.ts";
 
 function key(byte: number): Uint8Array<ArrayBuffer> {
@@ -35,6 +36,11 @@ const DEVICE: DeviceSpec = {
 /** Of a system with WireGuard. */
 export function deviceTests(test: Register): void {
   test("a device is made as specified, changed in place and removed by its owner", deviceLifeCycle);
+  test(
+    "inventory() lists a device as it is, and removeEntry() removes it while it is its owner's",
+    listedDevice,
+  );
+  test("watch() tells when a device is deleted by hand, until it is stopped", watchedDevice);
   test("a peer set without an endpoint keeps the one it has", unsaidEndpoint);
   missingDeviceTests(test);
 }
@@ -70,6 +76,37 @@ async function unsaidEndpoint({ backend }: ContractRig): Promise<void> {
   const isSame = (one: DevicePeer): boolean => one.publicKey.join() === unsaid.publicKey.join();
   assertEquals(peers.find(isSame)?.endpoint, endpoint, "a peer set without an endpoint keeps the one it has");
   await backend.removeDevice(DEVICE.name, DEVICE.tag);
+}
+
+async function listedDevice({ backend, host }: ContractRig): Promise<void> {
+  await backend.ensureDevice(DEVICE);
+  const entry = (await backend.inventory()).find(({ name }) => name === DEVICE.name)!;
+  const { kind, tag, up, mtuBytes, addresses, routes } = entry;
+  // Linux shows a device in user space as the TUN that it is.
+  assert(kind === "wireguard" || kind === "tun", kind);
+  assertEquals([tag, up, mtuBytes], [DEVICE.tag, true, DEVICE.mtuBytes]);
+  assert(addresses.map(formatPrefix).includes(formatPrefix(DEVICE.address)));
+  assert(routes.map(formatPrefix).includes(formatPrefix(DEVICE.routes[0]!)));
+  await backend.removeEntry({ ...entry, tag: "another tag" });
+  assert(await host.link(DEVICE.name));
+  await backend.removeEntry(entry);
+  assertEquals(await host.link(DEVICE.name), undefined);
+  assertEquals((await backend.inventory()).filter(({ name }) => name === DEVICE.name), []);
+}
+
+async function watchedDevice({ backend, host }: ContractRig): Promise<void> {
+  await backend.ensureDevice(DEVICE);
+  const names: string[] = [];
+  const stop = await backend.watch((name) => names.push(name));
+  await host.deleteByHand(DEVICE.name);
+  await waitFor("the deletion is told", () => names.includes(DEVICE.name));
+  await assertRejects(() => backend.readDevice(DEVICE.name), NotFoundError, DEVICE.name);
+  await backend.ensureDevice(DEVICE);
+  assert((await host.link(DEVICE.name))?.up);
+  stop();
+  names.length = 0;
+  await backend.removeDevice(DEVICE.name, DEVICE.tag);
+  assertEquals(names, []);
 }
 
 async function deviceLifeCycle(rig: ContractRig): Promise<void> {

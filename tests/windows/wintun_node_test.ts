@@ -1,22 +1,14 @@
-/** The devices' half of the Windows backend: the contract of all backends, and the address shared with HCN. */
+/** The devices' half of the Windows backend: the address shared with HCN, and what is said without Wintun. */
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { AlreadyExistsError, UnsupportedError } from "../../core/errors.ts";
 import { parseIp } from "../../core/ip/address.ts";
 import { type HcnNetworkEntry, withHcnNetwork } from "../../core/marker.ts";
 import { openIpHelper } from "../../ffi/iphlpapi.ts";
 import { encodeUnicastAddress } from "../../ffi/windows/unicast_address_row.ts";
-import { backendContract } from "../contract/backend_contract.ts";
 import { node, specOf } from "./support/device_rig.ts";
 import { fakePath } from "./support/fake_library.ts";
 import { NETWORK_ID } from "./support/hcn_examples.ts";
 import { WintunHost } from "./support/wintun_host.ts";
-
-backendContract("WindowsBackend", () => Promise.resolve(new WintunHost()), { parts: ["devices"] });
-backendContract(
-  "WindowsBackend without Wintun",
-  () => Promise.resolve(new WintunHost("Z:\\nowhere\\wintun.dll")),
-  { parts: ["noDevices"] },
-);
 
 const VNIC = "1688849977540608";
 

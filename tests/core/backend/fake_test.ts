@@ -3,7 +3,7 @@
 import { FakeBackend } from "../../../core/backend/fake.ts";
 import { FakeHost } from "../../../core/backend/fake_host.ts";
 import { formatPrefix } from "../../../core/ip/prefix.ts";
-import { backendContract, LINK_PARTS } from "../../contract/backend_contract.ts";
+import { backendContract, WITH_LINKS, withoutDevices } from "../../contract/backend_contract.ts";
 import type {
   ContractContainer,
   ContractRig,
@@ -72,5 +72,5 @@ function openFakeRig(options: { readonly wireguard: boolean }): Promise<Contract
 
 backendContract("FakeBackend", () => openFakeRig({ wireguard: true }));
 backendContract("FakeBackend without WireGuard", () => openFakeRig({ wireguard: false }), {
-  parts: [...LINK_PARTS, "noDevices"],
+  parts: withoutDevices(WITH_LINKS),
 });

@@ -26,6 +26,8 @@ export interface Fault {
   readonly isDone?: boolean;
   /** The call comes back only when this resolves; its effect is then. */
   readonly until?: Promise<void>;
+  /** The same, but its effect is at once. */
+  readonly heldUntil?: Promise<void>;
   /** Text of the answer instead of the true one. */
   readonly text?: string;
 }
@@ -42,6 +44,8 @@ export class FakeHcnLibrary implements HcnLibrary {
   readonly #hns: FakeHns;
   /** Calls under way. */
   readonly #running = new Set<HcnCall>();
+  /** Those of them that are held up by a fault. */
+  hanging = 0;
 
   constructor(hns: FakeHns) {
     this.#hns = hns;
@@ -93,13 +97,21 @@ export class FakeHcnLibrary implements HcnLibrary {
       const at = this.#faults.findIndex((one) => one.name === name);
       const planned = at < 0 ? undefined : this.#faults.splice(at, 1)[0]!.fault;
       const fault = this.onCall(logged, index, "before") ?? planned ?? {};
-      await (fault.until ?? Promise.resolve());
+      await this.#hang(fault.until);
       const reply = this.#answer(call, target, fault);
+      await this.#hang(fault.heldUntil);
       this.onCall(logged, index, "after");
       return reply;
     } finally {
       this.#running.delete(call);
     }
+  }
+
+  async #hang(until: Promise<void> | undefined): Promise<void> {
+    if (until === undefined) return await Promise.resolve();
+    this.hanging++;
+    await until;
+    this.hanging--;
   }
 
   #answer(call: HcnCall, target: string | undefined, fault: Fault): RawHcnReply {

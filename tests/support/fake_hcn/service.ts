@@ -106,6 +106,7 @@ export class FakeHns {
     if (kind === "Network") return this.#createNetwork(id, settings);
     if (kind === "Endpoint") return this.#createEndpoint(id, settings, network!);
     checkNamespace(settings);
+    if (this.namespaces.has(id)) throw new Refusal(0x800700b7, `namespace ${id} exists`);
     const given = this.namespaceIds.shift() ?? id;
     this.namespaces.set(given, { id: given, type: "Host" });
     return given;
