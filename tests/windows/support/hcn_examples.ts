@@ -61,3 +61,11 @@ export const NAMESPACE_DOCUMENT = { Type: "Host", ...V2 } as const;
 export function modifyDocument(request: "Add" | "Remove", endpoint = ENDPOINT_ID): Record<string, unknown> {
   return { ResourceType: "Endpoint", RequestType: request, Settings: { EndpointId: endpoint } };
 }
+
+/** Changes policies of a network or an endpoint. */
+export function changeDocument(
+  request: "Add" | "Remove" | "Update",
+  ...policies: readonly Record<string, unknown>[]
+): Record<string, unknown> {
+  return { ResourceType: "Policy", RequestType: request, Settings: { Policies: policies } };
+}

@@ -53,6 +53,10 @@ static const struct member MODIFY[] = {
     { "ResourceType", TEXT, true, 0 }, { "RequestType", TEXT, true, 0 },
     { "Settings", OBJECT, true, MODIFY_SETTINGS }, END,
 };
+static const struct member CHANGE[] = {
+    { "ResourceType", TEXT, true, 0 }, { "RequestType", TEXT, true, 0 }, { "Settings", OBJECT, true, 0 }, END,
+};
+static const struct member POLICIES[] = { { "Policies", OBJECTS, true, POLICY }, END };
 static const struct member QUERY[] = {
     { "SchemaVersion", OBJECT, false, SCHEMA_VERSION }, { "Flags", U32, false, 0 }, { "Filter", TEXT, false, 0 }, END,
 };
@@ -201,6 +205,39 @@ struct json *read_modify(const char *text, struct refusal *no)
         refuse(no, HCN_E_INVALIDARG, "EndpointId %s is no bare GUID in lower case", endpoint);
     else return document;
     return keep(document, false);
+}
+
+static bool is_one_of(const char *text, const char *const words[])
+{
+    while (*words && strcmp(*words, text)) words++;
+    return *words != NULL;
+}
+
+/* hcsshim knows Extension of a network and Port of an endpoint too; nobody here has a use for them. */
+static bool check_change(const struct json *change, enum kind kind, struct refusal *no)
+{
+    static const char *const requests[] = { "Add", "Remove", "Update", NULL };
+    const char *resource = json_text(change, "ResourceType", ""), *request = json_text(change, "RequestType", "");
+    const struct json *settings = json_get(change, "Settings");
+    const char *what = KIND_NAMES[kind];
+    if (!strcmp(resource, "Policy")) {
+        if (!is_one_of(request, requests))
+            return refuse(no, HCN_E_REQUEST_UNSUPPORTED, "no RequestType %s for Policy", request);
+        return check_members(settings, POLICIES, "Settings", no) &&
+               check_policies(json_get(settings, "Policies"), what, no);
+    }
+    if (kind == KIND_NETWORK && !strcmp(resource, "DNS")) {
+        if (strcmp(request, "Update"))
+            return refuse(no, HCN_E_REQUEST_UNSUPPORTED, "no RequestType %s for DNS", request);
+        return check_members(settings, DNS, "Settings", no);
+    }
+    return refuse(no, HCN_E_REQUEST_UNSUPPORTED, "no ResourceType %s of a %s", resource, what);
+}
+
+struct json *read_change(const char *text, enum kind kind, struct refusal *no)
+{
+    struct json *change = read_document(text, CHANGE, "request", no);
+    return change ? keep(change, check_change(change, kind, no)) : NULL;
 }
 
 struct json *read_query(const char *text, struct refusal *no)

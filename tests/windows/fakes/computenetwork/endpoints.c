@@ -54,10 +54,9 @@ HRESULT WINAPI HcnOpenEndpoint(REFGUID id, void **endpoint, PWSTR *record)
 HRESULT WINAPI HcnModifyEndpoint(void *endpoint, PCWSTR settings, PWSTR *record)
 {
     struct api api;
-    if (api_begin(&api, "HcnModifyEndpoint", &(struct arguments){
-            .handle = endpoint, .has_handle = true, .settings = settings, .settings_name = "Settings",
-            .record_out = record }) && resolve("HcnModifyEndpoint", endpoint, KIND_ENDPOINT, &api.no))
-        refuse(&api.no, HCN_E_NOTIMPL, "this fake modifies no endpoints");
+    modify_object("HcnModifyEndpoint", KIND_ENDPOINT, &api, &(struct arguments){
+        .handle = endpoint, .has_handle = true, .settings = settings, .settings_name = "Settings",
+        .record_out = record });
     return api_end(&api);
 }
 
@@ -70,14 +69,31 @@ HRESULT WINAPI HcnQueryEndpointProperties(void *endpoint, PCWSTR query, PWSTR *p
     return api_end(&api);
 }
 
+static char *write_stats(const struct object *endpoint)
+{
+    static const char *const counters[] = {
+        "BytesReceived", "BytesSent", "DroppedPacketsIncoming", "DroppedPacketsOutgoing", "PacketsReceived",
+        "PacketsSent",
+    };
+    char id[39];
+    struct text stats = { 0 };
+    text_append(&stats, "{");
+    text_member(&stats, "EndpointID", format_guid(id, &endpoint->id, true));
+    for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) text_member_integer(&stats, counters[i], 0);
+    text_append(&stats, "}");
+    return stats.data;
+}
+
 HRESULT WINAPI HcnQueryEndpointStats(void *endpoint, PCWSTR query, PWSTR *stats, PWSTR *record)
 {
     struct api api;
     if (api_begin(&api, "HcnQueryEndpointStats", &(struct arguments){
             .handle = endpoint, .has_handle = true, .settings = query, .settings_name = "Query",
-            .string_out = stats, .needs_string_out = true, .record_out = record }) &&
-        resolve("HcnQueryEndpointStats", endpoint, KIND_ENDPOINT, &api.no))
-        api.output = text_of("{\"BytesReceived\":0,\"BytesSent\":0,\"PacketsReceived\":0,\"PacketsSent\":0}");
+            .string_out = stats, .needs_string_out = true, .record_out = record })) {
+        const struct object *object = resolve("HcnQueryEndpointStats", endpoint, KIND_ENDPOINT, &api.no);
+        if (object) api.document = read_query(api.settings, &api.no);
+        if (api.document) api.output = write_stats(object);
+    }
     return api_end(&api);
 }
 

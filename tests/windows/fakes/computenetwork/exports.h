@@ -8,6 +8,7 @@
 void enumerate(const char *function, enum kind kind, struct api *api, const struct arguments *a);
 void open_object(const char *function, enum kind kind, struct api *api, const struct arguments *a);
 void query_object(const char *function, enum kind kind, struct api *api, const struct arguments *a);
+void modify_object(const char *function, enum kind kind, struct api *api, const struct arguments *a);
 struct object *object_to_delete(const char *function, enum kind kind, struct api *api, const struct arguments *a);
 void close_object(const char *function, enum kind kind, struct api *api, void *handle);
 

@@ -30,7 +30,6 @@
 
 #define HCN_S_OK ((HRESULT)0)
 #define HCN_E_POINTER ((HRESULT)0x80004003)
-#define HCN_E_NOTIMPL ((HRESULT)0x80004001)
 #define HCN_E_INVALIDARG ((HRESULT)0x80070057)
 #define HCN_E_EXISTS ((HRESULT)0x800700B7)
 #define HCN_E_ELEMENT_NOT_FOUND ((HRESULT)0x80070490)
@@ -38,10 +37,12 @@
 #define HCN_E_ENDPOINT_NOT_FOUND ((HRESULT)0x803B0002)
 #define HCN_E_SUBNET_NOT_FOUND ((HRESULT)0x803B0005)
 #define HCN_E_ADAPTER_NOT_FOUND ((HRESULT)0x803B0006)
+#define HCN_E_POLICY_NOT_FOUND ((HRESULT)0x803B0008)
 #define HCN_E_INVALID_NETWORK_TYPE ((HRESULT)0x803B000B)
 #define HCN_E_INVALID_POLICY ((HRESULT)0x803B000D)
 #define HCN_E_INVALID_POLICY_TYPE ((HRESULT)0x803B000E)
 #define HCN_E_NETWORK_ALREADY_EXISTS ((HRESULT)0x803B0010)
+#define HCN_E_POLICY_ALREADY_EXISTS ((HRESULT)0x803B0012)
 #define HCN_E_PORT_ALREADY_EXISTS ((HRESULT)0x803B0013)
 #define HCN_E_ENDPOINT_ALREADY_ATTACHED ((HRESULT)0x803B0014)
 #define HCN_E_REQUEST_UNSUPPORTED ((HRESULT)0x803B0015)
@@ -125,8 +126,13 @@ struct json *read_network(const char *text, struct refusal *no);
 struct json *read_endpoint(const char *text, struct refusal *no);
 struct json *read_namespace(const char *text, struct refusal *no);
 struct json *read_modify(const char *text, struct refusal *no);
+/* A change of a network or an endpoint. */
+struct json *read_change(const char *text, enum kind kind, struct refusal *no);
 struct json *read_query(const char *text, struct refusal *no);
 bool refuse(struct refusal *no, HRESULT hr, const char *format, ...) __attribute__((format(gnu_printf, 3, 4)));
+
+/* changes.c: carries a change out, on the object's document. */
+bool change_object(struct object *object, const struct json *change, struct refusal *no);
 
 /* policies.c: the `Policies` array of a network or endpoint. */
 bool check_policies(const struct json *policies, const char *where, struct refusal *no);

@@ -37,6 +37,14 @@ void query_object(const char *function, enum kind kind, struct api *api, const s
     api->output = answer.data;
 }
 
+void modify_object(const char *function, enum kind kind, struct api *api, const struct arguments *a)
+{
+    if (!api_begin(api, function, a)) return;
+    struct object *object = resolve(function, a->handle, kind, &api->no);
+    if (object) api->document = read_change(api->settings, kind, &api->no);
+    if (api->document) change_object(object, api->document, &api->no);
+}
+
 /* The object to delete; that handles to it are open is our caller's mistake, not HNS's. */
 struct object *object_to_delete(const char *function, enum kind kind, struct api *api, const struct arguments *a)
 {
@@ -100,10 +108,9 @@ HRESULT WINAPI HcnOpenNetwork(REFGUID id, void **network, PWSTR *record)
 HRESULT WINAPI HcnModifyNetwork(void *network, PCWSTR settings, PWSTR *record)
 {
     struct api api;
-    if (api_begin(&api, "HcnModifyNetwork", &(struct arguments){
-            .handle = network, .has_handle = true, .settings = settings, .settings_name = "Settings",
-            .record_out = record }) && resolve("HcnModifyNetwork", network, KIND_NETWORK, &api.no))
-        refuse(&api.no, HCN_E_NOTIMPL, "this fake modifies no networks");
+    modify_object("HcnModifyNetwork", KIND_NETWORK, &api, &(struct arguments){
+        .handle = network, .has_handle = true, .settings = settings, .settings_name = "Settings",
+        .record_out = record });
     return api_end(&api);
 }
 
