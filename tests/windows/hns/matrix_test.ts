@@ -1,99 +1,135 @@
 /**
  * Something goes wrong at every call of the rig's computenetwork.dll: it hangs, the service restarts and has forgotten
- * everything. After recovery nothing has leaked and nothing that was answered is lost; status is answered meanwhile.
+ * everything, the process ends. After recovery nothing has leaked and nothing that was answered is lost; status is
+ * answered meanwhile.
  */
 import { assert, assertEquals } from "@std/assert";
 import { waitFor } from "../../support/wait_for.ts";
-import { auditHcn } from "../support/hcn_audit.ts";
-import { HcnNode } from "../support/hcn_node.ts";
-import { HCN_OPERATIONS, type HcnOperation } from "../support/hcn_operations.ts";
+import { ChannelPool } from "../support/channel_pool.ts";
+import type { HcnNode } from "../support/hcn_node.ts";
+import {
+  auditOf,
+  callsOf,
+  HCN_OPERATIONS,
+  type HcnOperation,
+  preparedNode,
+  recoverFrom,
+} from "../support/hcn_operations.ts";
 
 /** Longer than any call is waited for. */
 const PATIENCE_MS = 15_001;
 
-async function prepared(operation: HcnOperation): Promise<HcnNode> {
-  const node = await HcnNode.start();
-  await operation.prepare(node);
-  return node;
+/** Where something happens. */
+interface Point {
+  readonly call: number;
+  readonly when: "before" | "after";
+  /** For messages. */
+  readonly where: string;
 }
 
-/** Functions that the operation calls when nothing is wrong. */
-async function callsOf(operation: HcnOperation): Promise<string[]> {
-  await using node = await prepared(operation);
-  const before = node.fake.calls().length;
-  await operation.run(node);
-  operation.promised(node);
-  const calls = node.fake.calls().slice(before);
-  assert(calls.length >= 5, `only ${calls.length} calls`);
-  return calls;
+/** Every call of an operation. After a call that only reads, things are as they are before the next. */
+async function pointsOf(
+  operation: HcnOperation,
+  { isAfter }: { isAfter: boolean },
+): Promise<readonly Point[]> {
+  const calls = await callsOf(operation);
+  assert(calls.length >= 3, `only ${calls.length} calls`);
+  return calls.flatMap((name, at) => {
+    const point = (when: Point["when"]): Point => ({
+      call: at + 1,
+      when,
+      where: `${operation.name}: ${when} ${name} (${at})`,
+    });
+    const isChange = /Create|Modify|Delete/.test(name);
+    return isAfter && isChange ? [point("before"), point("after")] : [point("before")];
+  });
 }
 
-async function answered(work: Promise<unknown>): Promise<boolean> {
-  return await work.then(() => true, () => false);
-}
-
-/** Starts the operation, stops it at a call, and has something happen there. */
+/** Starts the operation, stops it at a call, and asks for the status there. */
 async function interrupt(
   node: HcnNode,
   operation: HcnOperation,
-  at: { readonly call: number; readonly when: "before" | "after"; readonly then: () => void | Promise<void> },
-): Promise<boolean> {
-  node.fake.script({ function: "*", call: at.call, when: at.when, action: "hang" });
-  const work = answered(operation.run(node));
-  await waitFor("the call hangs", () => node.fake.counters().hanging === 1);
-  assertEquals((await node.engine.status(true)).serviceCount, 0);
-  await at.then();
-  return await node.drive(work);
+  { call, when, where }: Point,
+): Promise<{ work: Promise<boolean> }> {
+  node.fake.script({ function: "*", call, when, action: "hang" });
+  const work = operation.run(node).then(() => true, () => false);
+  await waitFor(`${where}: the call hangs`, () => node.fake.counters().hanging === 1);
+  await status(node, where);
+  return { work };
 }
 
-async function verify(node: HcnNode, where: string): Promise<void> {
+/** Status is answered, and no call of HCN is made for that. */
+async function status(node: HcnNode, where: string): Promise<void> {
+  const before = node.fake.counters().calls;
+  await node.engine.status(true);
+  assertEquals(node.fake.counters().calls, before, `${where}: status asks the service`);
+}
+
+async function verify(
+  node: HcnNode,
+  operation: HcnOperation,
+  where: string,
+  { isForgotten = false } = {},
+): Promise<void> {
+  // A network that is forgotten is made anew by whoever needs it next.
+  const audit = (): string[] =>
+    auditOf(operation, node).filter((text) => !isForgotten || !/^network .* is not there$/.test(text));
   await waitFor("HCN is called again", () => node.backend.containers.trouble === undefined);
-  await node.recover();
+  await recoverFrom(operation, node);
   // What a late call brought is given back by calls that nobody waits for.
-  await waitFor(where, () => auditHcn(node).length === 0).catch(() => {});
-  assertEquals(auditHcn(node), [], where);
+  await waitFor(where, () => audit().length === 0).catch(() => {});
+  assertEquals(audit(), [], where);
+}
+
+/** The operation once more, which has to succeed. */
+async function again(node: HcnNode, operation: HcnOperation, where: string): Promise<void> {
+  await node.drive(operation.run(node));
+  await verify(node, operation, `${where}, then again`);
+  operation.promised(node);
 }
 
 for (const operation of Object.values(HCN_OPERATIONS)) {
-  Deno.test(`${operation.name}: a call that hangs, whichever, holds up neither status nor the others for good`, async () => {
-    for (const [at, name] of (await callsOf(operation)).entries()) {
-      await using node = await prepared(operation);
-      const where = `${operation.name}: ${name} (${at}) hung`;
-      const isAnswered = await interrupt(node, operation, {
-        call: at + 1,
-        when: "before",
-        then: async () => {
-          node.rig.clock.advance(PATIENCE_MS);
-          await node.engine.status(true);
-        },
-      });
-      await node.engine.status(true);
+  const { name } = operation;
+
+  Deno.test(`${name}: a call that hangs, whichever, holds up neither status nor the others for good`, async () => {
+    using pool = new ChannelPool();
+    for (const point of await pointsOf(operation, { isAfter: false })) {
+      await using node = await preparedNode(operation, pool);
+      const { work } = await interrupt(node, operation, point);
+      node.rig.clock.advance(PATIENCE_MS);
+      await status(node, point.where);
+      const isAnswered = await node.drive(work);
+      await status(node, point.where);
       node.fake.request("release");
-      await verify(node, where);
+      await verify(node, operation, point.where);
       if (isAnswered) operation.promised(node);
-      await node.drive(operation.run(node));
-      await verify(node, `${where}, then again`);
-      operation.promised(node);
+      await again(node, operation, point.where);
     }
   });
 
-  Deno.test(`${operation.name}: HNS restarts and has forgotten everything, at any call [windows T56]`, async () => {
-    for (const [at, name] of (await callsOf(operation)).entries()) {
-      for (const when of ["before", "after"] as const) {
-        await using node = await prepared(operation);
-        await interrupt(node, operation, {
-          call: at + 1,
-          when,
-          then: () => {
-            node.fake.request("forget", { objects: true });
-            node.fake.request("release");
-          },
-        });
-        const where = `${operation.name}: restart ${when} ${name} (${at})`;
-        await verify(node, where);
-        await node.drive(operation.run(node));
-        await verify(node, `${where}, then again`);
-      }
+  Deno.test(`${name}: HNS restarts and has forgotten everything, at any call [windows T56]`, async () => {
+    using pool = new ChannelPool();
+    for (const point of await pointsOf(operation, { isAfter: true })) {
+      await using node = await preparedNode(operation, pool);
+      const { work } = await interrupt(node, operation, point);
+      node.fake.request("forget", { objects: true });
+      node.fake.request("release");
+      await node.drive(work);
+      await verify(node, operation, point.where, { isForgotten: true });
+      await node.drive(operation.run(node));
+      await verify(node, operation, `${point.where}, then again`);
+    }
+  });
+
+  Deno.test(`${name}: the process ends at any call, and another finds what it left [windows T58]`, async () => {
+    using pool = new ChannelPool();
+    for (const point of await pointsOf(operation, { isAfter: true })) {
+      await using node = await preparedNode(operation, pool);
+      await interrupt(node, operation, point);
+      await node.kill();
+      await node.boot();
+      await verify(node, operation, point.where);
+      await again(node, operation, point.where);
     }
   });
 }

@@ -12,7 +12,7 @@ import { openEngine } from "../../../core/open_engine.ts";
 import { derivePublicKey } from "../../../core/wireguard/keys.ts";
 import { main } from "../../../main.ts";
 import { FakeLibrary } from "./fake_library.ts";
-import { fakePaths } from "./hcn_node.ts";
+import { fakePaths } from "./channel_pool.ts";
 
 const isMissing = Deno.env.has("ZT_NO_HNS");
 const paths = isMissing

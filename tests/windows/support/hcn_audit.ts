@@ -1,10 +1,10 @@
 /** Everything wrong between the records of a node and the fake HNS; empty when all is well. */
 import { BASE } from "../../support/container_rig.ts";
 import { DEFAULT_NAMESPACE_ID } from "./hcn_examples.ts";
-import type { HcnNode, HnsState } from "./hcn_node.ts";
+import { type HcnNode, type HnsState, leftOf } from "./hcn_node.ts";
 
-/** See the module. @param networks Names of those that may be there besides the base network. */
-export function auditHcn(node: HcnNode, networks: readonly string[] = []): string[] {
+/** See the module. */
+export function auditHcn(node: HcnNode): string[] {
   const { store } = node.rig;
   const state = node.state();
   const records = [...store.containerEndpoints.values()];
@@ -25,23 +25,34 @@ export function auditHcn(node: HcnNode, networks: readonly string[] = []): strin
   for (const kind of ["endpoints", "namespaces"] as const) {
     wrong.push(...state[kind].filter(({ id }) => !known.has(id)).map(({ id }) => `${kind}: ${id} leaked`));
   }
-  for (const { document } of state.networks) {
-    const name = document?.Name ?? "";
-    if (name !== BASE && !networks.includes(name)) wrong.push(`network ${name} leaked`);
-  }
+  wrong.push(...auditNetworks(node));
   for (const { ip, owner } of store.leases.values()) {
     const isHeld = records.some((one) => one.ip === ip && owner === `container:${one.containerId}`);
     if (owner.startsWith("container:") && !isHeld) wrong.push(`lease ${ip} of ${owner} leaked`);
   }
-  return [...wrong, ...auditMemory(node)];
+  return [...wrong, ...leftOf(node.fake)];
 }
 
-/** Handles and strings that are not given back, and rules of the library that were broken. */
-export function auditMemory({ fake }: HcnNode): string[] {
-  const kept = Object.entries(fake.counters()).filter(([name, value]) =>
-    /Open$|Kept$|^inFlight$|^hanging$/.test(name) && value !== 0
+/** Networks that no service has, services without one, and entries in the marker of neither. */
+function auditNetworks(node: HcnNode): string[] {
+  const services = [...node.rig.store.services.values()];
+  const wanted = new Map(
+    services.filter(({ dedicated }) => dedicated).map((
+      { name },
+    ) => [`${BASE}-svc-${name}`, `service:${name}`]),
   );
-  return [...kept.map(([name, value]) => `${name} ${value}`), ...fake.violations()];
+  const names = node.state().networks.map(({ document }) => document?.Name ?? "");
+  const isKnown = (owner: string): boolean => owner === "base" || [...wanted.values()].includes(owner);
+  return [
+    ...names.filter((name) => name !== BASE && !wanted.has(name)).map((name) => `network ${name} leaked`),
+    ...[...wanted.keys()].filter((name) => !names.includes(name)).map((name) =>
+      `network ${name} is not there`
+    ),
+    ...services.filter(({ phase }) => phase !== "ready").map(({ name, phase }) =>
+      `${name} is still ${phase}`
+    ),
+    ...node.marker.filter(({ owner }) => !isKnown(owner)).map(({ owner }) => `marker entry ${owner} leaked`),
+  ];
 }
 
 function isIn({ namespaces }: HnsState, namespace: string, endpoint: string): boolean {

@@ -9,7 +9,7 @@ import type { ContractRig, HostObserver, ObservedLink } from "../../contract/con
 import { MemoryFiles } from "../../support/container_rig.ts";
 import type { HostDump } from "./device_rig.ts";
 import { FakeLibrary, fakePath } from "./fake_library.ts";
-import { fakePaths } from "./hcn_node.ts";
+import { fakePaths } from "./channel_pool.ts";
 
 /** See the module. */
 export class WintunHost implements ContractRig {

@@ -23,9 +23,14 @@ struct entry {
     char *facts, *result;
 };
 
+/* What nobody reads: RPC_S_CALL_FAILED as an HRESULT. */
+#define CALLER_GONE ((int64_t)0x800706BE)
+
 static struct rule *rules;
 static struct entry *entries;
 static int entry_count, entry_room, in_flight, hanging, releases;
+/* The release that was an end instead. */
+static int abandoned = -1;
 static CONDITION_VARIABLE released;
 /* Guards what stands above; never held while a library's own lock is asked for. */
 static SRWLOCK lock = SRWLOCK_INIT;
@@ -68,20 +73,27 @@ static struct rule *match(const char *function)
     return found;
 }
 
-static void hang(void)
+/* True when the call goes on; false when its caller is gone. */
+static bool hang(void)
 {
     AcquireSRWLockExclusive(&lock);
     int generation = releases;
     hanging++;
     while (generation == releases) SleepConditionVariableSRW(&released, &lock, INFINITE, 0);
     hanging--;
+    bool goes_on = generation != abandoned;
     ReleaseSRWLockExclusive(&lock);
+    return goes_on;
 }
 
 static void act(struct call *call)
 {
     switch (call->rule->action) {
-    case RULE_HANG: hang(); break;
+    case RULE_HANG:
+        if (hang()) break;
+        call->fails = true;
+        call->code = CALLER_GONE;
+        break;
     case RULE_DELAY: Sleep(call->rule->ms); break;
     case RULE_KILL: TerminateProcess(GetCurrentProcess(), (UINT)call->rule->code); break;
     case RULE_FAIL:
@@ -165,6 +177,14 @@ void release_hanging(void)
 {
     AcquireSRWLockExclusive(&lock);
     releases++;
+    WakeAllConditionVariable(&released);
+    ReleaseSRWLockExclusive(&lock);
+}
+
+void abandon_hanging(void)
+{
+    AcquireSRWLockExclusive(&lock);
+    abandoned = releases++;
     WakeAllConditionVariable(&released);
     ReleaseSRWLockExclusive(&lock);
 }

@@ -73,6 +73,7 @@ static bool carry_out(const struct json *request, struct text *reply, struct tex
     if (!strcmp(op, "script")) return add_rule(request, why);
     if (!strcmp(op, "unscript")) drop_rules();
     else if (!strcmp(op, "release")) release_hanging();
+    else if (!strcmp(op, "abandon")) abandon_hanging();
     else if (!strcmp(op, "log")) write_log(reply);
     else if (!strcmp(op, "violations")) write_violations(reply);
     else if (!strcmp(op, "counters")) {

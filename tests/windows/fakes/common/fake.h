@@ -10,6 +10,8 @@
  *   script      {"function", "call"?, "times"?, "when"?, "action", ...} see below; rules add up, the first wins
  *   unscript    takes all rules back
  *   release     lets every call that hangs go on
+ *   abandon     every call that hangs ends, one that hangs before its work without doing it: as if the process
+ *               that made it were gone. What it holds stays handed out until reset
  *   log         {"log": [{"n", "function", ..., "thread", "result"}]}; result is null while a call is under way
  *   violations  {"violations": ["..."]}
  *   counters    {"calls", "inFlight", "hanging", ...}; the library adds its own

@@ -7,6 +7,7 @@
 bool add_rule(const struct json *request, struct text *why);
 void drop_rules(void);
 void release_hanging(void);
+void abandon_hanging(void);
 void clear_log(void);
 void write_log(struct text *reply);
 void write_call_counters(struct text *reply);
