@@ -158,9 +158,13 @@ export async function preparedNode(
   return node;
 }
 
-/** Functions that the operation calls when nothing is wrong. */
-export async function callsOf(operation: HcnOperation): Promise<string[]> {
+/** Functions that the operation calls when nothing is wrong. @param options `isRestarted`: in another process. */
+export async function callsOf(
+  operation: HcnOperation,
+  { isRestarted = false }: { readonly isRestarted?: boolean } = {},
+): Promise<string[]> {
   await using node = await preparedNode(operation);
+  if (isRestarted) await node.restart();
   const before = node.fake.calls().length;
   await operation.run(node);
   operation.promised(node);
