@@ -60,9 +60,9 @@ async function interrupt(
 
 /** Status is answered, and no call of HCN is made for that. */
 async function status(node: HcnNode, where: string): Promise<void> {
-  const before = node.fake.counters().calls;
+  const before = node.callsMade;
   await node.engine.status(true);
-  assertEquals(node.fake.counters().calls, before, `${where}: status asks the service`);
+  assertEquals(node.callsMade, before, `${where}: status asks the service`);
 }
 
 async function verify(

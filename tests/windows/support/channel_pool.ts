@@ -17,6 +17,8 @@ export class ChannelPool implements Disposable {
   readonly #idle: WorkerChannel[] = [];
   /** Calls that were given to a worker and have not come back. */
   pending = 0;
+  /** Calls that were given to a worker, ever: counted when they are made, before the library knows. */
+  made = 0;
 
   /** Opens a channel. */
   open(): HcnChannel {
@@ -30,6 +32,7 @@ export class ChannelPool implements Disposable {
       call: async (call): Promise<HcnReply> => {
         if (isClosed) throw new UnavailableError("the channel is closed");
         add(1);
+        this.made++;
         try {
           return await worker.call(call);
         } finally {

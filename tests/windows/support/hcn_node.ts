@@ -181,6 +181,11 @@ export class HcnNode implements AsyncDisposable {
     return this.engine.detachContainer(container(text));
   }
 
+  /** Calls of HCN that were made, whether or not the library has them yet. */
+  get callsMade(): number {
+    return this.#pool.made;
+  }
+
   /** Entries of the file that an uninstaller reads. */
   get marker(): readonly MarkerEntry[] {
     try {
