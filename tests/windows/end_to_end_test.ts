@@ -28,7 +28,7 @@ Deno.test("set up, dedicated service, attach, restart, detach by GUID and by id,
   await first.shutdown();
   await rig.ended();
   first.close();
-  const { networks, endpoints, namespaces } = rig.state();
+  const { networks, endpoints, namespaces } = rig.system.hns();
   assertEquals([networks.length, endpoints.length, namespaces.length], [2, 3, 4]);
 
   const second = await rig.start();
@@ -36,13 +36,13 @@ Deno.test("set up, dedicated service, attach, restart, detach by GUID and by id,
   await second.detachContainer(container(`{${guids[0]!.toUpperCase()}}`));
   await second.detachContainer(container("c2"));
   await second.detachContainer(container("c2"));
-  const left = rig.state();
+  const left = rig.system.hns();
   assertEquals([left.endpoints.length, left.namespaces.length], [1, 2]);
-  const purged = await rig.purge("--stop-daemon");
+  const purged = await rig.run(["purge", "--stop-daemon"]);
   assertEquals(purged.code, 0, purged.out);
   second.close();
   await rig.ended();
-  const end = rig.state();
+  const end = rig.system.hns();
   assertEquals([end.networks, end.endpoints, end.namespaces.length], [[], [], 1]);
   assertEquals(rig.hasDataDir(), false, "the data directory is gone");
 });
@@ -50,11 +50,11 @@ Deno.test("set up, dedicated service, attach, restart, detach by GUID and by id,
 Deno.test("while a call of HCN hangs, status and peers are answered on other connections [windows T94]", async () => {
   await using rig = new DaemonRig();
   const script = [{ op: "script", function: "HcnCreateEndpoint", action: "hang" }];
-  const client = await rig.start({ FAKE_SCRIPT: JSON.stringify(script) });
+  const client = await rig.start(script);
   await setUp(client);
   let isAnswered = false;
-  const attached = attach(client, "c1").catch(() => {}).finally(() => isAnswered = true);
-  await waitFor("the namespace that goes before", () => rig.hasNamespaces(2));
+  const attached = attach(client, "c1").catch(console.log).finally(() => isAnswered = true);
+  await waitFor("the namespace that goes before", () => rig.system.hasNamespaces(2));
   using other = await rig.connect();
   for (let i = 0; i < 20; i++) assertEquals((await other.status(true)).serviceCount, 0);
   await other.addPeer({
@@ -69,8 +69,8 @@ Deno.test("while a call of HCN hangs, status and peers are answered on other con
 });
 
 Deno.test("where there is no HNS the daemon runs; an attach says so [windows T35]", async () => {
-  await using rig = new DaemonRig();
-  using client = await rig.start({ ZT_NO_HNS: "1" });
+  await using rig = new DaemonRig({ hasHns: false });
+  using client = await rig.start();
   await setUp(client);
   const error = await assertRejects(() => attach(client, "c1"));
   assertStringIncludes((error as Error).message, "no Host Networking Service");
