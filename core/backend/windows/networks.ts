@@ -299,6 +299,7 @@ export class HcnNetworks {
       const adopted = isHcn(error, "already-exists") && await this.#adopt(wish, { isScan: true });
       if (adopted) return adopted;
       if (isRefusal(error)) await unmark();
+      devices?.reclaimAddress(gatewayOf(wish.subnet));
       throw error;
     }
     log.info("HCN network made", { network: wish.name, id, subnet: formatPrefix(wish.subnet) });

@@ -25,6 +25,7 @@ export type FakeRequest = Readonly<Record<string, unknown>> & { readonly op: str
 
 /** The host's way out: an Ethernet adapter with address and gateway. */
 const UPLINK = { op: "interface", luid: "1689399616765952", alias: "Ethernet", lasts: true } as const;
+/** Address of that adapter. */
 export const UPLINK_IP = "192.0.2.10";
 /** Counters that have to be zero in the end. Adapters that last are the host's, by `HNS` or by themselves. */
 const KEPT = /Open$|Kept$|^inFlight$|^hanging$|^interfaces$/;
@@ -124,7 +125,9 @@ export class FakeSystem {
 export function complaints(reports: Partial<Record<FakeName, FakeReport>>): string[] {
   return Object.entries(reports).flatMap(([fake, { violations, ...counters }]) => [
     ...violations.map((text) => `${fake}: ${text}`),
-    ...Object.entries(counters).filter(([name, value]) => name === "unfinished" || KEPT.test(name) && value !== 0)
+    ...Object.entries(counters).filter(([name, value]) =>
+      name === "unfinished" || KEPT.test(name) && value !== 0
+    )
       .map(([name, value]) => `${fake}: ${name} ${value}`),
   ]);
 }
