@@ -3,8 +3,8 @@ import { assertEquals } from "@std/assert";
 import { join } from "@std/path";
 import { OverlaydClient } from "../../../ipc/client.ts";
 import { waitFor } from "../../support/wait_for.ts";
-import { complaints, type FakeName, type FakeReport, type FakeRequest, FakeSystem } from "./fake_system.ts";
-import { overlaydRun } from "./processes.ts";
+import { complaints, type FakeReport, type FakeRequest, FakeSystem } from "./fake_system.ts";
+import { overlaydRun, systemRun } from "./processes.ts";
 
 /** A process that has ended. */
 export interface Ended {
@@ -12,9 +12,6 @@ export interface Ended {
   readonly out: string;
   readonly err: string;
 }
-
-/** What its fakes had to say. */
-export type Reports = Partial<Record<FakeName, FakeReport>>;
 
 /** See the module. */
 export class DaemonRig implements AsyncDisposable {
@@ -40,25 +37,38 @@ export class DaemonRig implements AsyncDisposable {
     return OverlaydClient.connect(this.pipe, { attempts: 40 });
   }
 
-  /** Waits for the daemon's end, which has to be a good one with nothing kept. */
-  async ended(): Promise<Reports> {
-    const { code, out, err } = await this.#daemon!;
-    assertEquals(code, 0, out + err);
-    return this.checkReports(out);
+  /** Waits for the daemon's end, which has to be a good one with nothing kept. @returns What its fakes say. */
+  async ended(): Promise<FakeReport[]> {
+    return (await this.exited()).reports;
+  }
+
+  /** The same. @returns What it has written, too. */
+  async exited(): Promise<Ended & { readonly reports: FakeReport[] }> {
+    const ended = await this.#daemon!;
+    assertEquals(ended.code, 0, ended.out + ended.err);
+    return { ...ended, reports: this.checkReports(ended.out) };
   }
 
   /** Asserts that the fakes of the process that has ended have nothing to complain of. */
-  checkReports(hint = ""): Reports {
+  checkReports(hint = ""): FakeReport[] {
     const reports = this.system.takeReports();
     assertEquals(complaints(reports), [], hint);
     return reports;
   }
 
   /** Runs a command line of the program to its end; data directory and pipe are given. */
-  async run(args: readonly string[], script: readonly FakeRequest[] = []): Promise<Ended> {
-    const places = ["--data-dir", this.dataDir, "--socket", this.pipe];
+  run(args: readonly string[], script: readonly FakeRequest[] = []): Promise<Ended> {
+    return this.#run(overlaydRun(...args, "--data-dir", this.dataDir, "--socket", this.pipe), script);
+  }
+
+  /** Runs another module in the same system. @param module Its path from `support`. */
+  runModule(module: string): Promise<Ended> {
+    return this.#run(systemRun(module), []);
+  }
+
+  async #run(args: string[], script: readonly FakeRequest[]): Promise<Ended> {
     const child = new Deno.Command(Deno.execPath(), {
-      args: overlaydRun(...args, ...places),
+      args,
       env: this.system.environment(script),
       stdout: "piped",
       stderr: "piped",

@@ -16,6 +16,7 @@ export type FakeName = "computenetwork" | "iphlpapi" | "wintun";
 
 /** What a fake says at its process's end. */
 export interface FakeReport {
+  readonly fake: string;
   readonly violations: readonly string[];
   readonly [counter: string]: unknown;
 }
@@ -58,14 +59,17 @@ export class FakeSystem {
    * @param script Requests to each of its fakes; one that does not know it passes it over.
    */
   environment(script: readonly FakeRequest[] = []): Record<string, string> {
-    const uplink = { ...UPLINK, address: `${UPLINK_IP}/24`, gateway: "192.0.2.1" };
+    const uplink = [
+      { ...UPLINK, address: `${UPLINK_IP}/24`, gateway: "192.0.2.1" },
+      { op: "mtu", luid: UPLINK.luid, bytes: 1500 },
+    ];
     return {
       FAKE_SYSTEM_ROOT: join(this.root, "Windows"),
       ProgramData: join(this.root, "ProgramData"),
       FAKE_HNS_STATE: join(this.root, "hns.json"),
       FAKE_PIPE: this.#pipes,
       FAKE_REPORT: this.#reports,
-      FAKE_SCRIPT: JSON.stringify([uplink, ...script]),
+      FAKE_SCRIPT: JSON.stringify([...uplink, ...script]),
     };
   }
 
@@ -109,25 +113,23 @@ export class FakeSystem {
     return this.ask("iphlpapi", "dump");
   }
 
-  /** Takes what the fakes have said at the end of a process, by name. */
-  takeReports(): Partial<Record<FakeName, FakeReport>> {
-    const reports: Partial<Record<FakeName, FakeReport>> = {};
-    for (const { name } of [...Deno.readDirSync(this.#reports)]) {
+  /** Takes what the fakes have said at the ends of processes. */
+  takeReports(): FakeReport[] {
+    return [...Deno.readDirSync(this.#reports)].map(({ name }) => {
       const path = join(this.#reports, name);
-      reports[name.replace(".json", "") as FakeName] = JSON.parse(Deno.readTextFileSync(path));
+      const report = JSON.parse(Deno.readTextFileSync(path));
       Deno.removeSync(path);
-    }
-    return reports;
+      return { ...report, fake: name.slice(0, name.indexOf("-")) };
+    });
   }
 }
 
 /** Everything in the reports that should not be there: broken rules, and what was not given back. */
-export function complaints(reports: Partial<Record<FakeName, FakeReport>>): string[] {
-  return Object.entries(reports).flatMap(([fake, { violations, ...counters }]) => [
+export function complaints(reports: readonly FakeReport[]): string[] {
+  return reports.flatMap(({ fake, violations, ...counters }) => [
     ...violations.map((text) => `${fake}: ${text}`),
-    ...Object.entries(counters).filter(([name, value]) =>
-      name === "unfinished" || KEPT.test(name) && value !== 0
-    )
+    ...Object.entries(counters)
+      .filter(([name, value]) => name === "unfinished" || KEPT.test(name) && value !== 0)
       .map(([name, value]) => `${fake}: ${name} ${value}`),
   ]);
 }

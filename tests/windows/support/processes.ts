@@ -7,9 +7,14 @@ export function denoRun(module: string, ...args: string[]): string[] {
   return ["run", ...FLAGS, pathOf(module), ...args];
 }
 
+/** Command line of a module in a `FakeSystem`. */
+export function systemRun(module: string, ...args: string[]): string[] {
+  return ["run", ...FLAGS, "--preload", pathOf("./system_root.ts"), pathOf(module), ...args];
+}
+
 /** Command line of `main.ts` in a `FakeSystem`. */
 export function overlaydRun(...args: string[]): string[] {
-  return ["run", ...FLAGS, "--preload", pathOf("./system_root.ts"), pathOf("../../../main.ts"), ...args];
+  return systemRun("../../../main.ts", ...args);
 }
 
 const FLAGS = ["-A", "--cached-only", "--no-check", "--frozen"];

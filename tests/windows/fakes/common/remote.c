@@ -76,12 +76,13 @@ static void write_report(const wchar_t *path)
 
 BOOL WINAPI DllMain(HINSTANCE module, DWORD reason, void *process_ends)
 {
-    wchar_t directory[MAX_PATH], name[MAX_PATH], path[MAX_PATH * 2 + 8];
+    wchar_t directory[MAX_PATH], name[MAX_PATH], path[MAX_PATH * 2 + 32];
     (void)module;
     if (reason != DLL_PROCESS_DETACH || !process_ends || !has_started()) return TRUE;
     if (!GetEnvironmentVariableW(L"FAKE_REPORT", directory, MAX_PATH)) return TRUE;
     own_name(name);
-    swprintf(path, sizeof path / sizeof *path, L"%ls\\%ls.json", directory, name);
+    swprintf(path, sizeof path / sizeof *path, L"%ls\\%ls-%lu.json", directory, name,
+             GetCurrentProcessId());
     write_report(path);
     return TRUE;
 }
