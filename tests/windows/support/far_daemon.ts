@@ -48,6 +48,7 @@ await client.addPeer({
 });
 
 let [asked, answered, pings, losses] = [0, 0, 0, 0];
+let mayVanish = false;
 // Its own pings are all to be answered before it ends.
 for (let isDone = false; !isDone || answered < pings;) {
   const packets: string[] = await waitFor("a packet", async () => {
@@ -63,8 +64,12 @@ for (let isDone = false; !isDone || answered < pings;) {
     if (text.includes("zlping")) {
       await inject(echoRequest(own.ip, PEER_IP, { sequence: ++pings, payloadBytes: 1000 }));
     }
-    if (text.includes("zlvanish")) await vanish();
+    mayVanish ||= losses === 0 && text.includes("zlvanish");
     isDone ||= text.includes("zlexit");
+  }
+  if (mayVanish && answered === pings) {
+    mayVanish = false;
+    await vanish();
   }
 }
 // The last answer is on its way when nothing is left in the ring.
