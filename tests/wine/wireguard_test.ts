@@ -9,7 +9,7 @@ import { NOBLE_HANDSHAKE } from "../../core/wireguard/noble_provider.ts";
 import { echoRequest, isEchoReply } from "../support/icmp.ts";
 import { LiveDevice } from "../support/live_device.ts";
 import { waitFor } from "../support/wait_for.ts";
-import { ECHO_IP, type EchoSummary, runEchoNode } from "../support/wine_echo_node.ts";
+import { ECHO_IP, runEchoNode } from "../support/wine_echo_node.ts";
 
 /** As `node(1)` of the Windows rig has it. */
 const ITS_KEY = NOBLE_HANDSHAKE.x25519PublicKey(new Uint8Array(32).fill(1));

@@ -52,7 +52,7 @@ Deno.test("a look that fails is a warning, and the next change is looked at", as
   const { log, warnings } = keeping();
   const stop = watchHost({
     openSignal: () => signal,
-    strayed() {
+    strayed(): string[] {
       if (warnings.length === 0) throw new Error("no tables");
       return ["zl-1-g"];
     },
