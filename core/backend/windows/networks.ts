@@ -285,8 +285,19 @@ export class HcnNetworks {
   }
 
   async #create(wish: Wish): Promise<KnownNetwork> {
-    const { hns, clock, log, newId, devices } = this.#options;
-    await devices?.yieldAddress(gatewayOf(wish.subnet));
+    const { devices } = this.#options;
+    const gateway = gatewayOf(wish.subnet);
+    await devices?.yieldAddress(gateway);
+    try {
+      return await this.#make(wish);
+    } catch (error) {
+      devices?.reclaimAddress(gateway);
+      throw error;
+    }
+  }
+
+  async #make(wish: Wish): Promise<KnownNetwork> {
+    const { hns, clock, log, newId } = this.#options;
     const id = newId();
     const mode = wish.uplinkAdapter === undefined ? "internal" : "transparent";
     const what = `cannot create HCN ${mode} network ${wish.name}`;
@@ -299,7 +310,6 @@ export class HcnNetworks {
       const adopted = isHcn(error, "already-exists") && await this.#adopt(wish, { isScan: true });
       if (adopted) return adopted;
       if (isRefusal(error)) await unmark();
-      devices?.reclaimAddress(gatewayOf(wish.subnet));
       throw error;
     }
     log.info("HCN network made", { network: wish.name, id, subnet: formatPrefix(wish.subnet) });

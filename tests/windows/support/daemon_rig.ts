@@ -80,10 +80,11 @@ export class DaemonRig implements AsyncDisposable {
     return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
   }
 
-  /** Kills the daemon as the task manager does. */
-  async kill(): Promise<void> {
+  /** Kills the daemon as the task manager does. @returns What it has written. */
+  async kill(): Promise<string> {
     for (const child of this.#children) child.kill("SIGKILL");
-    await this.#daemon;
+    const ended = await this.#daemon;
+    return ended === undefined ? "" : ended.out + ended.err;
   }
 
   /** Whether the data directory is there. */

@@ -48,29 +48,10 @@ await client.addPeer({
 });
 
 let [asked, answered, pings, losses] = [0, 0, 0, 0];
-let mayVanish = false;
-// Its own pings are all to be answered before it ends.
-for (let isDone = false; !isDone || answered < pings;) {
-  const packets: string[] = await waitFor("a packet", async () => {
-    const taken = (await rig.system.ask("wintun", "take")).packets;
-    return taken.length > 0 && taken;
-  }, { timeoutMs: asked === 0 ? START_MS : IDLE_MS, intervalMs: 2 });
-  for (const packet of packets.map(unhex)) {
-    if (packet[20] === 0) answered++;
-    if (packet[20] !== 8) continue;
-    asked++;
-    await inject(echoReplyTo(packet));
-    const text = new TextDecoder("latin1").decode(packet);
-    if (text.includes("zlping")) {
-      await inject(echoRequest(own.ip, PEER_IP, { sequence: ++pings, payloadBytes: 1000 }));
-    }
-    mayVanish ||= losses === 0 && text.includes("zlvanish");
-    isDone ||= text.includes("zlexit");
-  }
-  if (mayVanish && answered === pings) {
-    mayVanish = false;
-    await vanish();
-  }
+try {
+  await answerPings();
+} catch (error) {
+  throw new Error(`${error}; the daemon has written: ${await rig.kill()}`);
 }
 // The last answer is on its way when nothing is left in the ring.
 await waitFor("the ring to be empty", isDrained);
@@ -82,6 +63,33 @@ const { rxBytes, txBytes, lastHandshakeUnixSecs } = peers[0]!;
 const traffic = { rxBytes, txBytes, lastHandshakeUnixSecs };
 const summary = { asked, answered, pings, losses, events, publicKey, traffic, devices: detail!.devices };
 Deno.stdout.writeSync(new TextEncoder().encode(`${JSON.stringify(summary)}\n`));
+
+async function answerPings(): Promise<void> {
+  let mayVanish = false;
+  // Its own pings are all to be answered before it ends.
+  for (let isDone = false; !isDone || answered < pings;) {
+    const packets: string[] = await waitFor("a packet", async () => {
+      const taken = (await rig.system.ask("wintun", "take")).packets;
+      return taken.length > 0 && taken;
+    }, { timeoutMs: asked === 0 ? START_MS : IDLE_MS, intervalMs: 2 });
+    for (const packet of packets.map(unhex)) {
+      if (packet[20] === 0) answered++;
+      if (packet[20] !== 8) continue;
+      asked++;
+      await inject(echoReplyTo(packet));
+      const text = new TextDecoder("latin1").decode(packet);
+      if (text.includes("zlping")) {
+        await inject(echoRequest(own.ip, PEER_IP, { sequence: ++pings, payloadBytes: 1000 }));
+      }
+      mayVanish ||= losses === 0 && text.includes("zlvanish");
+      isDone ||= text.includes("zlexit");
+    }
+    if (mayVanish && answered === pings) {
+      mayVanish = false;
+      await vanish();
+    }
+  }
+}
 
 async function inject(packet: Uint8Array): Promise<void> {
   await rig.system.ask("wintun", "inject", { adapter, packets: [hex(packet)] });
