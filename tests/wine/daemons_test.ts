@@ -36,11 +36,13 @@ function pattern(text: string): string[] {
 class LinuxEnd {
   constructor(readonly node: OverlayNode, readonly clock: AheadClock) {}
 
-  /** Whether so many pings were answered. Without a deadline ping waits for the last one no longer than for two others. */
-  async ping(count: number, ...more: string[]): Promise<boolean> {
-    const argv = ["ping", "-n", "-q", "-i", "0.05", "-c", String(count), "-w", "30", ...more, ITS_IP];
+  /** Asserts that the first so many pings are answered, every one; until they are, ping goes on for up to 30 s. */
+  async ping(what: string, count: number, ...more: string[]): Promise<void> {
+    const argv = ["ping", "-n", "-i", "0.05", "-c", String(count), "-w", "30", ...more, ITS_IP];
     const { stdout } = await this.node.host.run(argv);
-    return new RegExp(`\\b${count} packets transmitted, ${count} received`).test(stdout);
+    const answered = [...stdout.matchAll(/icmp_seq=(\d+) ttl/g)].map(([, number]) => Number(number));
+    const lost = Array.from({ length: count }, (_, i) => i + 1).filter((one) => !answered.includes(one));
+    assertEquals(lost, [], `${what}: lost of ${count}`);
   }
 
   /** One ping, repeated until it is answered. */
@@ -59,7 +61,7 @@ class LinuxEnd {
     // It is told in whole seconds.
     await waitFor("the next second", () => Date.now() / 1000 > last + 1);
     this.clock.advance(seconds);
-    assert(await this.ping(20), `no ping is lost when ${seconds} s have passed`);
+    await this.ping(`when ${seconds} s have passed`, 20);
     await waitFor("a new handshake", async () => await this.#lastHandshake() > last);
   }
 }
@@ -93,12 +95,17 @@ Deno.test({
     const linux = new LinuxEnd(node, clock);
     const [talked, output] = await Promise.allSettled([talk(linux), far]);
     const problems = [talked, output].flatMap((one) => one.status === "rejected" ? [one.reason] : []);
-    if (problems.length > 0) throw new Error(problems.join("\nand "));
+    if (problems.length > 0) {
+      const { peers, detail } = await node.status();
+      throw new Error(
+        `${problems.join("\nand ")}\nhere: ${JSON.stringify({ peers, devices: detail.devices })}`,
+      );
+    }
     assert(output.status === "fulfilled");
     const summary: FarSummary = JSON.parse(output.value.trim().split("\n").at(-1)!);
     assertEquals([summary.losses, summary.publicKey, summary.devices.length], [1, ITS_KEY, 1]);
     assertEquals([summary.devices[0]!.kind, summary.devices[0]!.crypto], ["userspace", "node:crypto"]);
-    assert(summary.asked >= 72 && summary.traffic.rxBytes > 0, output.value);
+    assert(summary.asked >= 70 && summary.traffic.rxBytes > 0, output.value);
     assertEquals(summary.answered, summary.pings, "this kernel answers, too");
     assert(summary.pings >= 5, output.value);
     assertEquals(summary.events[0], "healthy true");
@@ -108,13 +115,13 @@ Deno.test({
 
 async function talk(linux: LinuxEnd): Promise<void> {
   await linux.reach("the first answer", START_MS);
-  for (const size of ["56", "1392"]) assert(await linux.ping(10, "-s", size), `pings of ${size} bytes`);
+  for (const size of ["56", "1392"]) await linux.ping(`of ${size} bytes`, 10, "-s", size);
   // Whoever initiated renews. To our clock the session that the other side has made is over, so now that is us.
   await linux.renew(181);
   await linux.renew(121);
-  assert(await linux.ping(5, ...pattern("zlping")), "pings that are returned");
+  await linux.ping("that are returned", 5, ...pattern("zlping"));
   await linux.reach("the adapter's end", 10_000, ...pattern("zlvanish"));
   await linux.reach("an answer by the new adapter", 30_000);
-  assert(await linux.ping(5, ...pattern("zlping")), "pings that are returned by the new adapter");
+  await linux.ping("that are returned by the new adapter", 5, ...pattern("zlping"));
   await linux.reach("the end", 10_000, ...pattern("zlexit"));
 }

@@ -51,7 +51,9 @@ let [asked, answered, pings, losses] = [0, 0, 0, 0];
 try {
   await answerPings();
 } catch (error) {
-  throw new Error(`${error}; the daemon has written: ${await rig.kill()}`);
+  const { peers, detail } = await client.status(true);
+  const state = JSON.stringify({ asked, answered, pings, losses, events, peers, devices: detail!.devices });
+  throw new Error(`${error}; ${state}; the daemon has written: ${await rig.kill()}`);
 }
 // The last answer is on its way when nothing is left in the ring.
 await waitFor("the ring to be empty", isDrained);
