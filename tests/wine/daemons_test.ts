@@ -108,7 +108,7 @@ Deno.test({
     assert(summary.asked >= 70 && summary.traffic.rxBytes > 0, output.value);
     assertEquals(summary.answered, summary.pings, "this kernel answers, too");
     assert(summary.pings >= 5, output.value);
-    assertEquals(summary.events[0], "healthy true");
+    assert(summary.events.includes("healthy true"), output.value);
     assertEquals(await node.end("SIGTERM").then(({ code }) => code), 0);
   },
 });
