@@ -223,6 +223,7 @@ Deno.test("a daemon that is killed: the next one has the same keys, containers a
   using second = await rig.start();
   assertEquals(identityOf(await second.status(true)), before);
   assertEquals(await settled(rig), stack);
+  await rig.quiet();
   await second.shutdown();
   await rig.ended();
 });

@@ -37,6 +37,17 @@ export class DaemonRig implements AsyncDisposable {
     return OverlaydClient.connect(this.pipe, { attempts: 40 });
   }
 
+  /** Waits until the daemon's own look at HNS is over: one that is cut short leaves its handles to the process's end. */
+  async quiet(): Promise<void> {
+    let before: unknown;
+    await waitFor("HNS to be left alone", async () => {
+      const { calls, handlesOpen } = await this.system.ask("computenetwork", "counters");
+      const isOver = handlesOpen === 0 && calls === before;
+      before = calls;
+      return isOver;
+    }, { intervalMs: 200 });
+  }
+
   /** Waits for the daemon's end, which has to be a good one with nothing kept. @returns What its fakes say. */
   async ended(): Promise<FakeReport[]> {
     return (await this.exited()).reports;
