@@ -8,6 +8,7 @@
  */
 
 import { lazyLibrary } from "./library.ts";
+import { forwardTableBytes } from "./windows/forward_row.ts";
 import { unicastTableBytes } from "./windows/unicast_address_row.ts";
 import { decodeWide } from "./windows/wide_string.ts";
 import { Win32Error } from "./windows/win32_error.ts";
@@ -20,6 +21,8 @@ const IPHLPAPI = {
   DeleteUnicastIpAddressEntry: ROW,
   /** `DWORD (ADDRESS_FAMILY, MIB_UNICASTIPADDRESS_TABLE**)` */
   GetUnicastIpAddressTable: { parameters: ["u16", "buffer"], result: "u32" },
+  /** `DWORD (ADDRESS_FAMILY, MIB_IPFORWARD_TABLE2**)` */
+  GetIpForwardTable2: { parameters: ["u16", "buffer"], result: "u32" },
   /** `void (void* table)` */
   FreeMibTable: { parameters: ["pointer"], result: "void" },
   CreateIpForwardEntry2: ROW,
@@ -49,6 +52,8 @@ export interface IpHelper {
   deleteAddress(row: Uint8Array<ArrayBuffer>): number;
   /** The `MIB_UNICASTIPADDRESS_TABLE` of a family. @throws {Win32Error} */
   addressTable(family: number): Uint8Array<ArrayBuffer>;
+  /** The `MIB_IPFORWARD_TABLE2` of a family. @throws {Win32Error} */
+  routeTable(family: number): Uint8Array<ArrayBuffer>;
   /** Adds a `MIB_IPFORWARD_ROW2`. */
   createRoute(row: Uint8Array<ArrayBuffer>): number;
   /** Removes the route of such a row. */
@@ -81,7 +86,10 @@ export function ipHelperOf(symbols: IpHelperSymbols): IpHelper {
   return {
     createAddress: (row) => symbols.CreateUnicastIpAddressEntry(row),
     deleteAddress: (row) => symbols.DeleteUnicastIpAddressEntry(row),
-    addressTable: (family) => readTable(symbols, family),
+    addressTable: (family) =>
+      readTable(symbols, family, { read: "GetUnicastIpAddressTable", bytes: unicastTableBytes }),
+    routeTable: (family) =>
+      readTable(symbols, family, { read: "GetIpForwardTable2", bytes: forwardTableBytes }),
     createRoute: (row) => symbols.CreateIpForwardEntry2(row),
     deleteRoute: (row) => symbols.DeleteIpForwardEntry2(row),
     getInterface: (row) => symbols.GetIpInterfaceEntry(row),
@@ -96,23 +104,28 @@ export function ipHelperOf(symbols: IpHelperSymbols): IpHelper {
   };
 }
 
-/** Copies a table, which is given back at once. */
+/** Copies a table, which is given back at once. @param table Its function, and its size by the number of rows. */
 function readTable(
-  { GetUnicastIpAddressTable, FreeMibTable }: IpHelperSymbols,
+  symbols: IpHelperSymbols,
   family: number,
+  table: {
+    readonly read: "GetUnicastIpAddressTable" | "GetIpForwardTable2";
+    readonly bytes: (rows: number) => number;
+  },
 ): Uint8Array<ArrayBuffer> {
   const out = new BigUint64Array(1);
-  const code = GetUnicastIpAddressTable(family, out);
-  if (code === ERROR_NOT_FOUND || code === ERROR_NOT_SUPPORTED) return new Uint8Array(unicastTableBytes(0));
-  if (code !== 0) throw new Win32Error("read the addresses of this host", "GetUnicastIpAddressTable", code);
-  const table = Deno.UnsafePointer.create(out[0]!);
-  if (table === null) return new Uint8Array(unicastTableBytes(0));
+  const code = symbols[table.read](family, out);
+  if (code !== 0 && code !== ERROR_NOT_FOUND && code !== ERROR_NOT_SUPPORTED) {
+    throw new Win32Error("read addresses and routes of this host", table.read, code);
+  }
+  const rows = Deno.UnsafePointer.create(out[0]!);
+  if (rows === null) return new Uint8Array(table.bytes(0));
   try {
-    const view = new Deno.UnsafePointerView(table);
-    const bytes = new Uint8Array(unicastTableBytes(view.getUint32(0)));
+    const view = new Deno.UnsafePointerView(rows);
+    const bytes = new Uint8Array(table.bytes(view.getUint32(0)));
     view.copyInto(bytes);
     return bytes;
   } finally {
-    FreeMibTable(table);
+    symbols.FreeMibTable(rows);
   }
 }

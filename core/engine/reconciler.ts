@@ -299,6 +299,7 @@ export class Reconciler {
         name: device.interface,
         tag: device.tag,
         address: parsePrefix(device.address)!,
+        mtuBytes: device.mtuBytes,
         routes: wantedRoutes(this.#context, device),
       })),
       networks: ready.map((service) => ({

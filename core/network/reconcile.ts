@@ -24,6 +24,7 @@ export interface DesiredDevice {
   readonly name: string;
   readonly tag: string;
   readonly address: IpPrefix;
+  readonly mtuBytes: number;
   /** Canonical; besides the one of the address. */
   readonly routes: readonly IpPrefix[];
 }
@@ -95,6 +96,7 @@ function networkAction(want: DesiredNetwork, have: InventoryEntry | undefined): 
 function deviceAction(want: DesiredDevice, have: InventoryEntry | undefined): RepairAction[] {
   const why = linkProblem(want.tag, have) ??
     (have!.isDead === true ? "has lost its data path" : undefined) ??
+    (have!.mtuBytes !== want.mtuBytes ? `MTU is ${have!.mtuBytes}` : undefined) ??
     (hasAddress(have!, want.address) ? undefined : "lost its address") ??
     (sameRoutes(have!.routes, want.routes) ? undefined : "has other routes");
   return why === undefined ? [] : [{ kind: "device", service: want.service, why }];

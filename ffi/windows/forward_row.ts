@@ -1,5 +1,5 @@
 /**
- * `MIB_IPFORWARD_ROW2`: a route. Pure.
+ * `MIB_IPFORWARD_ROW2`: a route, and the table of all. Pure.
  *
  *      0  u64 interface LUID              84  u32 metric
  *      8  u32 interface index             88  i32 protocol
@@ -13,10 +13,12 @@
  * @see netioapi.h; `InitializeIpForwardEntry` for what is not set.
  */
 
-import { writeSockaddr } from "./sockaddr.ts";
+import { readSockaddr, writeSockaddr } from "./sockaddr.ts";
 
 /** `sizeof(MIB_IPFORWARD_ROW2)`. */
 export const FORWARD_ROW_BYTES = 104;
+/** Where rows start in a `MIB_IPFORWARD_TABLE2`, behind their number. */
+const TABLE_HEADER_BYTES = 8;
 const INFINITE = 0xffff_ffff;
 /** `MIB_IPPROTO_NETMGMT`: made by a program. */
 const PROTOCOL_NETMGMT = 3;
@@ -47,4 +49,28 @@ export function encodeOnLinkRoute(
   view.setInt32(88, PROTOCOL_NETMGMT, true);
   for (const flag of [92, 93, 94, 95]) view.setUint8(flag, 1);
   return new Uint8Array(view.buffer);
+}
+
+/** A route as the table has it. */
+export type Route = Omit<OnLinkRoute, "metric">;
+
+/** Bytes of a table with so many rows. */
+export function forwardTableBytes(count: number): number {
+  return TABLE_HEADER_BYTES + count * FORWARD_ROW_BYTES;
+}
+
+/** Routes to what is on the link, of a `MIB_IPFORWARD_TABLE2`. @throws {CodecError} If one is of another family. */
+export function decodeOnLinkRoutes(bytes: Uint8Array): Route[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const routes: Route[] = [];
+  for (let i = 0; i < view.getUint32(0, true); i++) {
+    const at = forwardTableBytes(i);
+    if (readSockaddr(view, at + 44).some((byte) => byte !== 0)) continue;
+    routes.push({
+      luid: view.getBigUint64(at, true),
+      destination: readSockaddr(view, at + 12),
+      prefixLength: view.getUint8(at + 40),
+    });
+  }
+  return routes;
 }

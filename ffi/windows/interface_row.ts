@@ -63,3 +63,8 @@ export function changeInterface(row: Uint8Array, change: InterfaceChange): void 
 export function isConnected(row: Uint8Array): boolean {
   return row[156] !== 0;
 }
+
+/** MTU of a row that was read, bytes. */
+export function mtuOf(row: Uint8Array): number {
+  return new DataView(row.buffer, row.byteOffset, row.byteLength).getUint32(152, true);
+}

@@ -32,7 +32,7 @@ const TARGETS: readonly Target[] = [
   { output: "launch.exe", sources: ["launch.c"], flags: ["-municode"] },
   fake("computenetwork", "-lole32", "-luuid"),
   fake("wintun"),
-  fake("iphlpapi_fake"),
+  fake("iphlpapi_fake", "-lws2_32"),
   fake("scm_fake"),
   fake("pipe_fake", "-ladvapi32"),
   fake("ws2_fake", "-lws2_32"),

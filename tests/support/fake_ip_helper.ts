@@ -1,5 +1,6 @@
 /** IP Helper in memory: rows in, rows out, with the refusals that Windows documents. */
 import { ERROR_NOT_FOUND, ERROR_OBJECT_ALREADY_EXISTS, type IpHelper } from "../../ffi/iphlpapi.ts";
+import { forwardTableBytes } from "../../ffi/windows/forward_row.ts";
 import { AF_INET, readSockaddr } from "../../ffi/windows/sockaddr.ts";
 import {
   decodeUnicastAddress,
@@ -83,6 +84,14 @@ export class FakeIpHelper implements IpHelper {
       view.setBigUint64(at + 32, luid, true);
       view.setUint8(at + 60, prefixLength);
     }
+    return bytes;
+  }
+
+  routeTable(family: number): Uint8Array<ArrayBuffer> {
+    const rows = [...this.routes.values()].filter((row) => row[12] === family);
+    const bytes = new Uint8Array(forwardTableBytes(rows.length));
+    new DataView(bytes.buffer).setUint32(0, rows.length, true);
+    for (const [i, row] of rows.entries()) bytes.set(row, forwardTableBytes(i));
     return bytes;
   }
 

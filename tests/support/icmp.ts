@@ -27,6 +27,18 @@ export function echoRequest(
   );
 }
 
+/** The answer to an echo request of IPv4: addresses exchanged, type 0; the checksums stay right by arithmetic. */
+export function echoReplyTo(packet: Uint8Array): Uint8Array<ArrayBuffer> {
+  const answer = Uint8Array.from(packet);
+  answer.set(packet.subarray(12, 16), 16);
+  answer.set(packet.subarray(16, 20), 12);
+  answer[20] = 0;
+  const view = new DataView(answer.buffer);
+  const sum = view.getUint16(22) + 0x0800;
+  view.setUint16(22, (sum & 0xffff) + (sum >>> 16));
+  return answer;
+}
+
 /** Whether a packet of IPv4 is the answer to a request of that sequence number. */
 export function isEchoReply(packet: Uint8Array, sequence: number): boolean {
   const view = new DataView(packet.buffer, packet.byteOffset);

@@ -1,7 +1,7 @@
-/** Runs `tests/windows/support/echo_node.ts` in `deno.exe`, in the network namespace of this process; arguments are its. */
+/** Runs nodes of `tests/windows/support` in `deno.exe`, in the network namespace of this process. */
 import { DENO_EXE, runInWine } from "./wine_rig.ts";
 
-/** What it prints at its end. */
+/** What `echo_node.ts` prints at its end. */
 export interface EchoSummary {
   readonly answered: number;
   /** How often its adapter was lost. */
@@ -16,17 +16,22 @@ export interface EchoSummary {
 /** Its overlay address. */
 export const ECHO_IP = "10.200.1.1";
 
-/** Runs the node until it is told to end. @throws {Error} If it does not end well. */
+/** Runs `echo_node.ts` until it is told to end; arguments are its. @throws {Error} If it does not end well. */
 export async function runEchoNode(args: readonly string[]): Promise<EchoSummary> {
-  const program = "Z:\\repo\\tests\\windows\\support\\echo_node.ts";
-  const argv = [DENO_EXE, "run", "-A", "--no-check", "--cached-only", program, ...args];
+  return JSON.parse(await runWineNode("echo_node.ts", args));
+}
+
+/** Runs a node until it is told to end. @returns Its last word, JSON. @throws {Error} If it does not end well. */
+export async function runWineNode(program: string, args: readonly string[]): Promise<string> {
+  const path = `Z:\\repo\\tests\\windows\\support\\${program}`;
+  const argv = [DENO_EXE, "run", "-A", "--no-check", "--cached-only", path, ...args];
   const result = await runInWine(argv, { shareNetwork: true, timeoutMs: 180_000 });
   const line = result.output.split(/\r?\n/).find((one) => one.startsWith("{"));
   if (result.code !== 0 || line === undefined) throw new Error(`exit code ${result.code}: ${result.output}`);
-  return JSON.parse(line);
+  return line;
 }
 
 if (import.meta.main) {
-  const summary = await runEchoNode(Deno.args);
-  Deno.stdout.writeSync(new TextEncoder().encode(`${JSON.stringify(summary)}\n`));
+  const [program = "", ...args] = Deno.args;
+  Deno.stdout.writeSync(new TextEncoder().encode(`${await runWineNode(program, args)}\n`));
 }

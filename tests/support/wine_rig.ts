@@ -144,6 +144,8 @@ async function enter(argv: readonly string[], share: string, options: WineOption
 function environment(options: WineOptions): Record<string, string> {
   const env: Record<string, string> = {
     ...WINE_ENV,
+    // A fake called as Wine's own library would not be loaded otherwise, wherever it lies.
+    WINEDLLOVERRIDES: `${WINE_ENV.WINEDLLOVERRIDES};iphlpapi=n,b`,
     DENO_DIR: "Z:\\deno-dir",
     DENO_NO_UPDATE_CHECK: "1",
     NO_COLOR: "1",

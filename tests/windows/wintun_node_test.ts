@@ -1,10 +1,12 @@
 /** The devices' half of the Windows backend: the address shared with HCN, and what is said without Wintun. */
-import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertNotEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { AlreadyExistsError, UnsupportedError } from "../../core/errors.ts";
 import { parseIp } from "../../core/ip/address.ts";
+import { parsePrefix } from "../../core/ip/prefix.ts";
 import { type HcnNetworkEntry, withHcnNetwork } from "../../core/marker.ts";
 import { openIpHelper } from "../../ffi/iphlpapi.ts";
 import { encodeUnicastAddress } from "../../ffi/windows/unicast_address_row.ts";
+import { waitFor } from "../support/wait_for.ts";
 import { node, specOf } from "./support/device_rig.ts";
 import { fakePath } from "./support/fake_library.ts";
 import { NETWORK_ID } from "./support/hcn_examples.ts";
@@ -84,6 +86,68 @@ Deno.test("[windows T86] close() comes back when sessions have ended and adapter
     ...["WintunEndSession", "WintunEndSession"],
   ]);
   assertEquals(host.wintun.request("adapters").adapters, []);
+});
+
+/** What somebody may do to a device, given its LUID. */
+const STRAYS: { name: string; op: string; more: Record<string, unknown> }[] = [
+  { name: "removes its address", op: "address", more: { address: "10.200.1.1", present: false } },
+  {
+    name: "removes the route to its network",
+    op: "route",
+    more: { destination: "10.200.0.0/16", present: false },
+  },
+  { name: "removes another route", op: "route", more: { destination: "10.201.0.0/16", present: false } },
+  { name: "changes its MTU", op: "mtu", more: { bytes: 1280 } },
+];
+
+for (const { name, op, more } of STRAYS) {
+  Deno.test(`a device is told of when somebody ${name}, and the next ensure mends it`, async () => {
+    await using host = new WintunHost();
+    const own = specOf(node(1), [], { routes: [parsePrefix("10.201.0.0/16")!] });
+    const changes: string[] = [];
+    const stop = await host.backend.watch((name) => changes.push(name));
+    await host.backend.ensureDevice(own);
+    const picture = async () => [host.dump(), await host.backend.inventory()];
+    const before = await picture();
+    const luid = host.dump().interfaces[0].luid;
+    // What the backend does itself is seen, and no device told of for it.
+    const { told } = host.stack.counters();
+    host.stack.request(op, { luid, ...more });
+    await waitFor("the change told", () => host.stack.counters().told! > told!);
+    await waitFor("the news", () => changes.length > 0);
+    assertEquals(new Set(changes), new Set([own.name]));
+    assertNotEquals(await host.backend.inventory(), before[1]);
+    await host.backend.ensureDevice(own);
+    assertEquals(sorted(await picture()), sorted(before));
+    stop();
+    assertEquals(host.stack.counters().notificationsOpen, 0);
+  });
+}
+
+/** Routes and addresses come in no order. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) {
+    return value.map(sorted).sort((a, b) => JSON.stringify(a) < JSON.stringify(b) ? -1 : 1);
+  }
+  if (typeof value !== "object" || value === null) return typeof value === "bigint" ? String(value) : value;
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, sorted(one)]));
+}
+
+Deno.test("while an address is yielded no device takes it back; reclaimed, it is told of and set again", async () => {
+  await using host = new WintunHost();
+  const own = specOf(node(1), []);
+  const changes: string[] = [];
+  await host.backend.ensureDevice(own);
+  await host.devices.yieldAddress(own.address.address);
+  const stop = await host.backend.watch((name) => changes.push(name));
+  await host.backend.ensureDevice(own);
+  assertEquals(host.dump().addresses, [], "a repair meanwhile leaves it alone");
+  assertEquals((await host.backend.inventory())[0]!.addresses, [own.address], "and none is asked for");
+  host.devices.reclaimAddress(own.address.address);
+  assertEquals(changes, [own.name]);
+  await host.backend.ensureDevice(own);
+  assertEquals(host.dump().addresses.length, 1);
+  stop();
 });
 
 Deno.test("without wintun.dll it is said where it should be", async () => {

@@ -121,6 +121,7 @@ rigTest(
     rig.host.request("interface", { luid: vnic, alias: "vEthernet (zlayer-overlay)" });
     const row = encodeVnicAddress(BigInt(vnic));
     assertEquals(openIpHelper(fakePath("iphlpapi_fake.dll")).createAddress(row), 0);
+    assertEquals(rig.devices.reclaimAddress(parseIp("10.200.1.1")!), [A.name]);
     await assertRejects(
       () => rig.devices.ensure(specOf(A, [])),
       AlreadyExistsError,

@@ -1,18 +1,15 @@
-/** WireGuard between `deno.exe` with the fake Wintun and this machine: through its kernel's TUN, and by hand. */
+/** WireGuard between `deno.exe` with the fake Wintun and this machine, by hand. */
 import { assert, assertEquals } from "@std/assert";
-import { fromFileUrl } from "@std/path";
 import { parsePrefix } from "../../core/ip/prefix.ts";
 import { parseIp } from "../../core/ip/address.ts";
 import { MESSAGE_INITIATION } from "../../core/wireguard/constants.ts";
 import { PeerEndpoint } from "../../core/wireguard/endpoint.ts";
 import { encodeKey, generateKeyPair } from "../../core/wireguard/keys.ts";
 import { NOBLE_HANDSHAKE } from "../../core/wireguard/noble_provider.ts";
-import { BackendNode } from "../support/backend_node.ts";
 import { echoRequest, isEchoReply } from "../support/icmp.ts";
 import { LiveDevice } from "../support/live_device.ts";
-import { NamedNetns, needing, testName } from "../support/test_netns.ts";
 import { waitFor } from "../support/wait_for.ts";
-import { ECHO_IP, type EchoSummary, runEchoNode } from "../support/wine_echo_node.ts";
+import { ECHO_IP, runEchoNode } from "../support/wine_echo_node.ts";
 
 /** As `node(1)` of the Windows rig has it. */
 const ITS_KEY = NOBLE_HANDSHAKE.x25519PublicKey(new Uint8Array(32).fill(1));
@@ -63,7 +60,8 @@ Deno.test("[windows T86] WireGuard in deno.exe: pings both ways, a rekey, an ada
       await live.packet(`ping ${sequence} over the rekey`, (packet) => isEchoReply(packet, sequence));
     }
     assertEquals(countInitiations(live), initiations + 1);
-    await waitFor("the new session", () => peer.lastHandshakeUnixMs !== before);
+    // One that comes within 20 ms of the one before it is passed over as a flood, and repeated after 5 s.
+    await waitFor("the new session", () => peer.lastHandshakeUnixMs !== before, { timeoutMs: 15_000 });
     await exchange(live, 200, "zlvanish");
     await exchange(live, 201);
     await exchange(live, 202, "zlexit");
@@ -91,55 +89,3 @@ async function freePort(): Promise<number> {
 function countInitiations(live: LiveDevice): number {
   return live.sentTypes.filter((type) => type === MESSAGE_INITIATION).length;
 }
-
-Deno.test({
-  ...needing(["ip", "ping"], "WireGuard in deno.exe and our device of Linux carry the kernel's pings"),
-  async fn(): Promise<void> {
-    await using stack = new AsyncDisposableStack();
-    const netns = stack.use(await NamedNetns.create());
-    const directory = await Deno.makeTempDir({ prefix: "zt" });
-    stack.defer(() => Deno.remove(directory, { recursive: true }));
-    const linux = stack.use(BackendNode.start(netns, directory));
-    const keys = generateKeyPair((bytes) => void crypto.getRandomValues(bytes as Uint8Array<ArrayBuffer>));
-    const [ownPort, itsPort] = [51_992, 51_993];
-    const device = {
-      name: testName("w"),
-      tag: "zlayer-overlayd/test/0:device",
-      privateKey: encodeKey(keys.privateKey),
-      listenPort: ownPort,
-      address: `${OUR_IP}/16`,
-      mtuBytes: 1420,
-      peers: [{
-        publicKey: encodeKey(ITS_KEY),
-        endpoint: `127.0.0.1:${itsPort}`,
-        allowedIps: ["10.200.1.0/24"],
-      }],
-      routes: [],
-    };
-    await linux.ask({ op: "ensure", device });
-    const main = fromFileUrl(import.meta.resolve("../support/wine_echo_node.ts"));
-    const args = [String(itsPort), encodeKey(keys.publicKey), String(ownPort)];
-    const node = netns.must([Deno.execPath(), "run", "-A", "--frozen", "--no-check", main, ...args], {
-      timeoutMs: 200_000,
-    });
-    const ping = (...more: string[]): Promise<{ code: number; stdout: string }> =>
-      netns.run(["ping", "-W", "2", ...more, ECHO_IP]);
-    const talk = async (): Promise<void> => {
-      await waitFor("the first answer", async () => (await ping("-c", "1")).code === 0, {
-        timeoutMs: START_MS,
-      });
-      for (const size of ["56", "1392"]) {
-        // Until ten are answered: without a deadline ping waits for the last one no longer than for two others.
-        const { code, stdout } = await ping("-c", "10", "-w", "30", "-i", "0.05", "-s", size);
-        assertEquals(code, 0, stdout);
-      }
-      // "zlexit", all over the payload.
-      await ping("-c", "1", "-p", "7a6c65786974");
-    };
-    const output = await both(node, talk());
-    const summary: EchoSummary = JSON.parse(output.trim().split("\n").at(-1)!);
-    assert(summary.answered >= 22 && summary.rxBytes > 10 * 1392, output);
-    const [peer] = (await linux.read(device.name)).peers;
-    assert(peer!.handshake > 0 && peer!.rxBytes > 10 * 1392);
-  },
-});

@@ -39,26 +39,26 @@ const TRIES = 3;
 /**
  * Makes the address the only one of a device, link-local ones aside.
  *
- * @returns Who has it: the device, or the virtual adapter of our container network.
+ * @returns LUID of who has it: the device, or the virtual adapter of our container network.
  * @throws {AlreadyExistsError} If another interface has it that is up; it is named.
  */
 export async function ensureOnlyAddress(
   tools: AddressTools,
   luid: bigint,
   wanted: IpPrefix,
-): Promise<"device" | "vnic"> {
+): Promise<bigint> {
   const address = ipToBytes(wanted.address);
   const row = { luid, address, prefixLength: wanted.length };
   removeOthers(tools, row);
   for (let tries = 0; tries < TRIES; tries++) {
     const code = tools.ipHelper.createAddress(encodeUnicastAddress(row));
-    if (code === 0) return "device";
+    if (code === 0) return luid;
     if (code !== ERROR_OBJECT_ALREADY_EXISTS) throw refused(wanted.address, code);
     const holder = addresses(tools, wanted.address.family)
       .find((one) => bytesEqual(one.address, address));
     if (holder === undefined) continue;
-    if (holder.luid === luid && holder.prefixLength === wanted.length) return "device";
-    if (holder.luid !== luid && await settle(tools, row, holder)) return "vnic";
+    if (holder.luid === luid && holder.prefixLength === wanted.length) return luid;
+    if (holder.luid !== luid && await settle(tools, row, holder)) return holder.luid;
     deleteAddress(tools, holder);
   }
   throw refused(wanted.address, ERROR_OBJECT_ALREADY_EXISTS);

@@ -10,7 +10,7 @@ import { canBindWindowsUdp } from "../../../ffi/windows/udp_socket.ts";
 import type { Wintun } from "../../../ffi/wintun.ts";
 import { describeError, NotFoundError } from "../../errors.ts";
 import { type IpAddress, ipEquals } from "../../ip/address.ts";
-import { canonicalPrefix, type IpPrefix } from "../../ip/prefix.ts";
+import { canonicalPrefix, type IpPrefix, prefixEquals } from "../../ip/prefix.ts";
 import type { Log } from "../../log.ts";
 import { listenUapiPipe } from "../../transport/wireguard/uapi_pipe.ts";
 import type { UapiServer } from "../../transport/wireguard/uapi_server.ts";
@@ -29,6 +29,7 @@ import { adapterGuid, deploymentOf } from "./adapter_guid.ts";
 import { type AddressTools, dropAddress, ensureOnlyAddress } from "./device_address.ts";
 import { DeviceRoutes } from "./device_routes.ts";
 import { setUpTunnel } from "./interfaces.ts";
+import { StackView } from "./stack_view.ts";
 import { translatedWin32 } from "./win32_errors.ts";
 
 /** What devices are made with. */
@@ -61,8 +62,8 @@ interface Running {
   uapiTrouble: string | undefined;
   readonly luid: bigint;
   readonly routes: DeviceRoutes;
-  /** Where the address is; undefined until it was set. */
-  place: { readonly address: IpPrefix; readonly on: "device" | "vnic" } | undefined;
+  /** Which interface has the address; undefined until it was set. */
+  place: { readonly address: IpPrefix; readonly luid: bigint } | undefined;
   owesGreeting: boolean;
 }
 
@@ -70,6 +71,8 @@ interface Running {
 export class WindowsDevices implements AsyncDisposable {
   readonly #tools: WindowsDeviceTools;
   readonly #running = new Map<string, Running>();
+  /** Addresses that are about to be another adapter's. */
+  readonly #yielded: IpAddress[] = [];
 
   constructor(tools: WindowsDeviceTools) {
     this.#tools = tools;
@@ -94,7 +97,9 @@ export class WindowsDevices implements AsyncDisposable {
     await device.setMtu(mtuBytes);
     const change = planDevice(await device.read(), spec);
     if (change) await device.write(change);
-    running.place = { address, on: await ensureOnlyAddress(tools, luid, address) };
+    if (!this.#isYielded(address.address)) {
+      running.place = { address, luid: await ensureOnlyAddress(tools, luid, address) };
+    }
     // Where the virtual adapter has the address, Windows makes no route of it here.
     routes.ensure([canonicalPrefix(address), ...spec.routes]);
     if (running.owesGreeting) await device.greet();
@@ -132,28 +137,69 @@ export class WindowsDevices implements AsyncDisposable {
 
   /**
    * Takes an address off the device that has it, because the virtual adapter of a container network is about to take
-   * it. The next {@linkcode WindowsDevices.ensure} finds it there.
+   * it. No device takes it back until {@linkcode WindowsDevices.reclaimAddress}; what {@linkcode WindowsDevices.ensure}
+   * finds on that adapter then stays there.
    */
   yieldAddress(address: IpAddress): void {
     for (const running of this.#running.values()) {
       const { place, luid } = running;
-      if (place?.on !== "device" || !ipEquals(place.address.address, address)) continue;
+      if (place?.luid !== luid || !ipEquals(place.address.address, address)) continue;
       dropAddress(this.#addressTools(), luid, place.address);
       running.place = undefined;
     }
+    this.#yielded.push(address);
   }
 
-  /** What there is. */
+  /** Lets devices have an address again. @returns Those that want it and have it not. */
+  reclaimAddress(address: IpAddress): string[] {
+    const at = this.#yielded.findIndex((one) => ipEquals(one, address));
+    if (at >= 0) this.#yielded.splice(at, 1);
+    const wanting = [...this.#running.values()].filter(({ spec, place }) =>
+      place === undefined && ipEquals(spec.address.address, address)
+    );
+    return wanting.map(({ spec }) => spec.name);
+  }
+
+  /** LUIDs of the adapters. */
+  luids(): bigint[] {
+    return [...this.#running.values()].map(({ luid }) => luid);
+  }
+
+  /** What there is, as the IP stack has it. @throws {Win32Error} If that cannot be read. */
   inventory(): InventoryEntry[] {
-    return [...this.#running.values()].map(({ spec, device, routes, place }) => ({
+    if (this.#running.size === 0) return [];
+    const view = new StackView(this.#tools.ipHelper());
+    return [...this.#running.values()].map((running) => this.#entry(running, view));
+  }
+
+  #entry({ spec, device, luid, routes, place }: Running, view: StackView): InventoryEntry {
+    const isOwn = this.#isYielded(spec.address.address) ||
+      place !== undefined && hasAddress(view, luid, place);
+    const onLink = canonicalPrefix(spec.address);
+    return {
       kind: "wireguard",
       name: spec.name,
       tag: spec.tag,
       up: device.isAlive,
-      mtuBytes: spec.mtuBytes,
-      addresses: place === undefined ? [] : [place.address],
-      routes: routes.present,
-    }));
+      mtuBytes: view.mtuOf(luid, spec.address.address.family),
+      // Without the route to its network an address is of no use.
+      addresses: isOwn && view.hasRoute(luid, onLink) ? [place?.address ?? spec.address] : [],
+      routes: routes.present.filter((route) => !prefixEquals(route, onLink) && view.hasRoute(luid, route)),
+    };
+  }
+
+  /** Names of devices that somebody has changed. @throws {Win32Error} */
+  strayed(): string[] {
+    return this.inventory().filter((entry) => {
+      const { spec, routes, device } = this.#running.get(entry.name)!;
+      const others = routes.present.filter((route) => !prefixEquals(route, canonicalPrefix(spec.address)));
+      return device.isAlive && !(entry.mtuBytes === spec.mtuBytes && entry.addresses.length === 1 &&
+        entry.routes.length === others.length);
+    }).map(({ name }) => name);
+  }
+
+  #isYielded(address: IpAddress): boolean {
+    return this.#yielded.some((one) => ipEquals(one, address));
   }
 
   /** Whether a UDP port can be bound on the wildcard addresses. */
@@ -244,4 +290,9 @@ export class WindowsDevices implements AsyncDisposable {
     running.uapi?.[Symbol.dispose]();
     await running.device[Symbol.asyncDispose]();
   }
+}
+
+/** Whether who had the address has it still: what it is on another's link is that one's affair. */
+function hasAddress(view: StackView, own: bigint, { luid, address }: NonNullable<Running["place"]>): boolean {
+  return view.hasAddress(luid, address, { exact: luid === own });
 }

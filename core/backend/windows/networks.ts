@@ -297,8 +297,19 @@ export class HcnNetworks {
   }
 
   async #create(wish: Wish): Promise<KnownNetwork> {
-    const { hns, clock, log, newId, devices } = this.#options;
-    await devices?.yieldAddress(gatewayOf(wish.subnet));
+    const { devices } = this.#options;
+    const gateway = gatewayOf(wish.subnet);
+    await devices?.yieldAddress(gateway);
+    try {
+      return await this.#make(wish);
+    } catch (error) {
+      devices?.reclaimAddress(gateway);
+      throw error;
+    }
+  }
+
+  async #make(wish: Wish): Promise<KnownNetwork> {
+    const { hns, clock, log, newId } = this.#options;
     const id = newId();
     const mode = wish.uplinkAdapter === undefined ? "internal" : "transparent";
     const what = `cannot create HCN ${mode} network ${wish.name}`;

@@ -10,10 +10,15 @@ import type { NetworkBackend } from "../backend.ts";
 export interface AddressSharing {
   /**
    * Gives up an address, because the host's adapter on a container network is about to have it: one address cannot
-   * be on two interfaces.
+   * be on two interfaces. No device takes it back until one of the two below.
    */
   yieldAddress(address: IpAddress): Promise<void>;
-  /** Lets packets pass between the devices and the host's adapter on a container network, which has this address. */
+  /** Lets the devices have an address after all: there will be no such adapter. */
+  reclaimAddress(address: IpAddress): void;
+  /**
+   * Lets packets pass between the devices and the host's adapter on a container network, which has this address or
+   * is about to get it.
+   */
   admitAdapter(address: IpAddress): Promise<void>;
 }
 

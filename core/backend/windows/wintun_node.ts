@@ -3,6 +3,7 @@
 import { bytesEqual } from "../../../ffi/bytes.ts";
 import { type IpHelper, openIpHelper } from "../../../ffi/iphlpapi.ts";
 import { openAdapterList } from "../../../ffi/windows/adapters.ts";
+import { ChangeSignal } from "../../../ffi/windows/change_signal.ts";
 import { AF_INET } from "../../../ffi/windows/sockaddr.ts";
 import { decodeUnicastTable } from "../../../ffi/windows/unicast_address_row.ts";
 import { Wintun } from "../../../ffi/wintun.ts";
@@ -24,9 +25,14 @@ import type {
 import type { AddressHolder } from "./device_address.ts";
 import { WindowsDevices } from "./devices.ts";
 import { findWindowsEgress } from "./egress.ts";
+import { watchHost } from "./host_watch.ts";
 import { setInterface } from "./interfaces.ts";
 import type { AddressSharing, NodeDevices } from "./node_devices.ts";
 import { translatedWin32 } from "./win32_errors.ts";
+
+/** The host's adapter on a new network may get its address after the network is made. */
+const ADMIT_PAUSE_MS = 100;
+const ADMIT_TIMEOUT_MS = 3000;
 
 /** Where the libraries are. */
 export interface NodeLibraries {
@@ -98,7 +104,7 @@ export class WintunNode implements NodeDevices, AddressSharing {
 
   /** Only those of this process: an adapter goes with whoever made it. */
   inventory(): Promise<readonly InventoryEntry[]> {
-    return Promise.resolve(this.#devices.inventory());
+    return translatedWin32("look at devices", () => Promise.resolve(this.#devices.inventory()));
   }
 
   egress(): Promise<Egress> {
@@ -113,10 +119,23 @@ export class WintunNode implements NodeDevices, AddressSharing {
     return translatedWin32(`test UDP port ${port}`, () => Promise.resolve(this.#devices.isUdpPortFree(port)));
   }
 
-  /** Tells of devices that ended by themselves, and of those whose address has gone to another adapter. */
+  /**
+   * Tells of devices that ended by themselves, whose address, routes or MTU somebody has changed, or whose address
+   * has gone to another adapter.
+   */
   watch(onChange: (name: string) => void): Promise<() => void> {
+    const { libraries, log } = this.#options;
     this.#watchers.add(onChange);
-    return Promise.resolve(() => this.#watchers.delete(onChange));
+    const stop = watchHost({
+      openSignal: () => new ChangeSignal(libraries.ipHelper),
+      strayed: () => this.#devices.strayed(),
+      onStrayed: onChange,
+      log,
+    });
+    return Promise.resolve(() => {
+      stop();
+      this.#watchers.delete(onChange);
+    });
   }
 
   yieldAddress(address: IpAddress): Promise<void> {
@@ -126,24 +145,36 @@ export class WintunNode implements NodeDevices, AddressSharing {
     );
   }
 
-  /** The device without an address is told of: whoever keeps it right finds the address on the adapter then. */
+  /** Devices without it are told of: whoever keeps them right has them take it, or finds it on the adapter. */
+  reclaimAddress(address: IpAddress): void {
+    for (const name of this.#devices.reclaimAddress(address)) this.#changed(name);
+  }
+
   async admitAdapter(address: IpAddress): Promise<void> {
-    for (const { name, addresses } of this.#devices.inventory()) {
-      if (addresses.length === 0) this.#changed(name);
+    try {
+      await translatedWin32(`forward packets at ${formatIp(address)}`, async () => {
+        const luid = await this.#adapterWith(address);
+        setInterface(this.#openIpHelper(), { luid, family: 4 }, { forwarding: true, weakHost: true });
+      });
+    } finally {
+      this.reclaimAddress(address);
     }
-    await translatedWin32(`forward packets at ${formatIp(address)}`, () => {
-      const ipHelper = this.#openIpHelper();
-      const bytes = ipToBytes(address);
-      const holder = decodeUnicastTable(ipHelper.addressTable(AF_INET)).find((one) =>
-        bytesEqual(one.address, bytes)
-      );
-      if (holder === undefined) {
-        throw new NotFoundError("adapter", formatIp(address), {
-          message: `no adapter of this host has address ${formatIp(address)}`,
-        });
-      }
-      setInterface(ipHelper, { luid: holder.luid, family: 4 }, { forwarding: true, weakHost: true });
-      return Promise.resolve();
+  }
+
+  /** LUID of the adapter that has the address. @throws {NotFoundError} If none gets it soon. */
+  async #adapterWith(address: IpAddress): Promise<bigint> {
+    const ipHelper = this.#openIpHelper();
+    const bytes = ipToBytes(address);
+    for (let waitedMs = 0;; waitedMs += ADMIT_PAUSE_MS) {
+      const own = this.#devices.luids();
+      const holder = decodeUnicastTable(ipHelper.addressTable(AF_INET))
+        .find((one) => bytesEqual(one.address, bytes) && !own.includes(one.luid));
+      if (holder !== undefined) return holder.luid;
+      if (waitedMs >= ADMIT_TIMEOUT_MS) break;
+      await new Promise((resolve) => setTimeout(resolve, ADMIT_PAUSE_MS));
+    }
+    throw new NotFoundError("adapter", formatIp(address), {
+      message: `no adapter of this host has address ${formatIp(address)}`,
     });
   }
 

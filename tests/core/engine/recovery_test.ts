@@ -48,6 +48,15 @@ Deno.test("a restart leaves every link object untouched", async () => {
   assertEquals(picture(rig), seen);
 });
 
+Deno.test("a device whose MTU somebody has changed gets its own back", async () => {
+  await using rig = await fullRig();
+  const device = [...rig.host.links.values()].find(({ kind }) => kind === "wireguard")!;
+  const { mtuBytes } = device;
+  device.mtuBytes = 1280;
+  await settle(rig);
+  assertEquals(device.mtuBytes, mtuBytes);
+});
+
 Deno.test("after a reboot services and devices are rebuilt, containers of the old boot are released", async () => {
   await using rig = await fullRig();
   rig.host.reboot();

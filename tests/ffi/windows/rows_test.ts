@@ -1,8 +1,17 @@
 /** Rows of IP Helper, byte for byte; the layouts were printed by a C compiler from Windows' headers. */
 import { assertEquals, assertThrows } from "@std/assert";
 import { CodecError } from "../../../ffi/bytes.ts";
-import { encodeOnLinkRoute } from "../../../ffi/windows/forward_row.ts";
-import { changeInterface, encodeInterfaceKey, isConnected } from "../../../ffi/windows/interface_row.ts";
+import {
+  decodeOnLinkRoutes,
+  encodeOnLinkRoute,
+  forwardTableBytes,
+} from "../../../ffi/windows/forward_row.ts";
+import {
+  changeInterface,
+  encodeInterfaceKey,
+  isConnected,
+  mtuOf,
+} from "../../../ffi/windows/interface_row.ts";
 import { AF_INET, AF_INET6, readSockaddr } from "../../../ffi/windows/sockaddr.ts";
 import {
   decodeUnicastAddress,
@@ -136,4 +145,24 @@ Deno.test("addresses of other families are refused", () => {
   assertThrows(() => readSockaddr(bytes, 0), CodecError);
   const address = { luid: 1n, address: new Uint8Array(5), prefixLength: 1 };
   assertThrows(() => encodeUnicastAddress(address), RangeError);
+});
+
+Deno.test("a table of routes: what is on the link, of both families; what goes by a next hop is left out", () => {
+  const route = { luid: LUID, destination: Uint8Array.of(10, 200, 0, 0), prefixLength: 16, metric: 256 };
+  const v6 = { ...route, destination: V6, prefixLength: 128 };
+  const byGateway = encodeOnLinkRoute({ ...route, destination: new Uint8Array(4), prefixLength: 0 });
+  byGateway.set([192, 0, 2, 1], 48);
+  const rows = [encodeOnLinkRoute(route), byGateway, encodeOnLinkRoute(v6)];
+  const table = new Uint8Array(forwardTableBytes(rows.length));
+  table[0] = rows.length;
+  for (const [i, row] of rows.entries()) table.set(row, 8 + 104 * i);
+  const want = [route, v6].map(({ metric: _, ...one }) => one);
+  assertEquals(decodeOnLinkRoutes(table), want);
+  assertEquals(decodeOnLinkRoutes(new Uint8Array(forwardTableBytes(0))), []);
+});
+
+Deno.test("the MTU of an interface row", () => {
+  const row = encodeInterfaceKey(LUID, AF_INET);
+  changeInterface(row, { mtuBytes: 1420 });
+  assertEquals([mtuOf(row), [...row.subarray(152, 156)]], [1420, [0x8c, 5, 0, 0]]);
 });

@@ -134,10 +134,10 @@ Deno.test({
       routes: [],
     };
     const plan = async (): Promise<string[]> => {
-      const { name, tag } = spec;
+      const { name, tag, mtuBytes } = spec;
       const desired = {
         isOurs: () => false,
-        devices: [{ service: "", name, tag, address, routes: [] }],
+        devices: [{ service: "", name, tag, address, mtuBytes, routes: [] }],
         networks: [],
         attachments: [],
         busy: new Set<string>(),

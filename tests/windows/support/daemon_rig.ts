@@ -1,29 +1,35 @@
-/** A daemon as a process, on a named pipe of its own and an HNS that outlives it. */
+/** The real `main.ts` as a process, on a named pipe of its own, in a {@linkcode FakeSystem}. */
 import { assertEquals } from "@std/assert";
 import { join } from "@std/path";
 import { OverlaydClient } from "../../../ipc/client.ts";
 import { waitFor } from "../../support/wait_for.ts";
-import type { HnsState } from "./hcn_node.ts";
-import { denoRun } from "./processes.ts";
+import { complaints, type FakeReport, type FakeRequest, FakeSystem } from "./fake_system.ts";
+import { overlaydRun, systemRun } from "./processes.ts";
 
 /** A process that has ended. */
 export interface Ended {
   readonly code: number;
   readonly out: string;
+  readonly err: string;
 }
 
 /** See the module. */
 export class DaemonRig implements AsyncDisposable {
-  readonly #root = Deno.makeTempDirSync({ prefix: "zt-daemon-" });
-  readonly dataDir = join(this.#root, "data");
+  readonly system: FakeSystem;
+  readonly dataDir: string;
   readonly pipe = `\\\\.\\pipe\\zt-${crypto.randomUUID()}`;
-  readonly #report = join(this.#root, "report.json");
   readonly #children = new Set<Deno.ChildProcess>();
   #daemon: Promise<Ended> | undefined;
 
-  /** Starts the daemon and connects to it. @param env Further environment. */
-  async start(env: Readonly<Record<string, string>> = {}): Promise<OverlaydClient> {
-    this.#daemon = this.#run(["--data-dir", this.dataDir, "--socket", this.pipe], env);
+  /** @param options `hasHns`: whether the host has a Host Networking Service. */
+  constructor(options: { readonly hasHns?: boolean } = {}) {
+    this.system = new FakeSystem(options);
+    this.dataDir = join(this.system.root, "data");
+  }
+
+  /** Starts the daemon and connects to it. @param script Requests to its fakes. */
+  async start(script: readonly FakeRequest[] = []): Promise<OverlaydClient> {
+    this.#daemon = this.run([], script);
     return await this.connect();
   }
 
@@ -31,45 +37,50 @@ export class DaemonRig implements AsyncDisposable {
     return OverlaydClient.connect(this.pipe, { attempts: 40 });
   }
 
-  /** Waits for the daemon's end, which has to be a good one with nothing kept. */
-  async ended(): Promise<void> {
-    const { code, out } = await this.#daemon!;
-    assertEquals(code, 0, out);
-    this.#checkReport();
+  /** Waits until the daemon's own look at HNS is over: one that is cut short leaves its handles to the process's end. */
+  async quiet(): Promise<void> {
+    let before: unknown;
+    await waitFor("HNS to be left alone", async () => {
+      const { calls, handlesOpen } = await this.system.ask("computenetwork", "counters");
+      const isOver = handlesOpen === 0 && calls === before;
+      before = calls;
+      return isOver;
+    }, { intervalMs: 200 });
   }
 
-  /** Runs `purge` to its end; it keeps nothing either. */
-  async purge(...flags: string[]): Promise<Ended> {
-    const ended = await this.#run(["purge", ...flags, "--data-dir", this.dataDir, "--socket", this.pipe], {
-      ZT_REPORT: `${this.#report}.purge`,
-    });
-    this.#checkReport(`${this.#report}.purge`);
-    return ended;
+  /** Waits for the daemon's end, which has to be a good one with nothing kept. @returns What its fakes say. */
+  async ended(): Promise<FakeReport[]> {
+    return (await this.exited()).reports;
   }
 
-  /** What HNS has. */
-  state(): HnsState {
-    return JSON.parse(Deno.readTextFileSync(join(this.#root, "hns.json")));
+  /** The same. @returns What it has written, too. */
+  async exited(): Promise<Ended & { readonly reports: FakeReport[] }> {
+    const ended = await this.#daemon!;
+    assertEquals(ended.code, 0, ended.out + ended.err);
+    return { ...ended, reports: this.checkReports(ended.out) };
   }
 
-  /** Whether HNS has so many namespaces; its file may be missing, or just be replaced. */
-  hasNamespaces(count: number): boolean {
-    try {
-      return this.state().namespaces.length === count;
-    } catch {
-      return false;
-    }
+  /** Asserts that the fakes of the process that has ended have nothing to complain of. */
+  checkReports(hint = ""): FakeReport[] {
+    const reports = this.system.takeReports();
+    assertEquals(complaints(reports), [], hint);
+    return reports;
   }
 
-  /** Whether the data directory is there. */
-  hasDataDir(): boolean {
-    return [...Deno.readDirSync(this.#root)].some(({ name }) => name === "data");
+  /** Runs a command line of the program to its end; data directory and pipe are given. */
+  run(args: readonly string[], script: readonly FakeRequest[] = []): Promise<Ended> {
+    return this.#run(overlaydRun(...args, "--data-dir", this.dataDir, "--socket", this.pipe), script);
   }
 
-  async #run(args: string[], env: Readonly<Record<string, string>>): Promise<Ended> {
+  /** Runs another module in the same system. @param module Its path from `support`. */
+  runModule(module: string): Promise<Ended> {
+    return this.#run(systemRun(module), []);
+  }
+
+  async #run(args: string[], script: readonly FakeRequest[]): Promise<Ended> {
     const child = new Deno.Command(Deno.execPath(), {
-      args: denoRun("./daemon_main.ts", ...args),
-      env: { FAKE_HNS_STATE: join(this.#root, "hns.json"), ZT_REPORT: this.#report, ...env },
+      args,
+      env: this.system.environment(script),
       stdout: "piped",
       stderr: "piped",
     }).spawn();
@@ -77,22 +88,26 @@ export class DaemonRig implements AsyncDisposable {
     const { code, stdout, stderr } = await child.output();
     this.#children.delete(child);
     const decoder = new TextDecoder();
-    return { code, out: decoder.decode(stdout) + decoder.decode(stderr) };
+    return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
   }
 
-  #checkReport(path = this.#report): void {
-    const { violations, counters } = JSON.parse(Deno.readTextFileSync(path));
-    const kept = ["handlesOpen", "stringsKept", "inFlight"].filter((name) => counters[name] !== 0);
-    assertEquals([violations, kept], [[], []]);
-    Deno.removeSync(path);
+  /** Kills the daemon as the task manager does. @returns What it has written. */
+  async kill(): Promise<string> {
+    for (const child of this.#children) child.kill("SIGKILL");
+    const ended = await this.#daemon;
+    return ended === undefined ? "" : ended.out + ended.err;
+  }
+
+  /** Whether the data directory is there. */
+  hasDataDir(): boolean {
+    return [...Deno.readDirSync(this.system.root)].some(({ name }) => name === "data");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const child of this.#children) child.kill("SIGKILL");
-    await this.#daemon;
+    await this.kill();
     await waitFor(
       "the files to be free",
-      () => Deno.remove(this.#root, { recursive: true }).then(() => true, () => false),
+      () => Deno.remove(this.system.root, { recursive: true }).then(() => true, () => false),
     );
   }
 }

@@ -7,8 +7,10 @@
 import { decodeKey } from "../../../core/wireguard/keys.ts";
 import { parseIp } from "../../../core/ip/address.ts";
 import { parsePrefix } from "../../../core/ip/prefix.ts";
+import { echoReplyTo } from "../../support/icmp.ts";
 import { waitFor } from "../../support/wait_for.ts";
 import { DeviceRig, node, specOf } from "./device_rig.ts";
+import { unhex } from "./wintun_calls.ts";
 
 /** How long nobody may ask for anything: a node whose test has failed ends by itself. */
 const IDLE_MS = 20_000, START_MS = 60_000;
@@ -41,10 +43,10 @@ for (let isDone = false; !isDone;) {
     { timeoutMs: answered === 0 ? START_MS : IDLE_MS, intervalMs: 1 },
   );
   for (
-    const packet of packets.map((text) => Uint8Array.from(text.match(/../g)!, (two) => parseInt(two, 16)))
+    const packet of packets.map(unhex)
   ) {
     const text = new TextDecoder("latin1").decode(packet);
-    rig.inject(own, reply(packet));
+    rig.inject(own, echoReplyTo(packet));
     answered++;
     if (text.includes("zlvanish")) await vanish();
     isDone ||= text.includes("zlexit");
@@ -73,16 +75,4 @@ async function vanish(): Promise<void> {
   await waitFor("the loss", () => rig.lost.length > losses);
   losses++;
   await rig.devices.ensure(spec);
-}
-
-/** The answer to an echo request of IPv4: addresses exchanged, type 0; the checksums stay right by arithmetic. */
-function reply(packet: Uint8Array): Uint8Array {
-  const answer = Uint8Array.from(packet);
-  answer.set(packet.subarray(12, 16), 16);
-  answer.set(packet.subarray(16, 20), 12);
-  answer[20] = 0;
-  const view = new DataView(answer.buffer);
-  const sum = view.getUint16(22) + 0x0800;
-  view.setUint16(22, (sum & 0xffff) + (sum >>> 16));
-  return answer;
 }

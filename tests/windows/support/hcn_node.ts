@@ -136,7 +136,7 @@ export class HcnNode implements AsyncDisposable {
   /** Ends engine and backend, and leaves the files. */
   async stop(): Promise<void> {
     await this.engine.stop();
-    this.backend.close();
+    await this.backend.close();
     this.rig.store.close();
   }
 
@@ -213,7 +213,7 @@ export class HcnNode implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.backend.close();
+    await this.backend.close();
     await this.rig[Symbol.asyncDispose]();
     this.#disposables.dispose();
   }

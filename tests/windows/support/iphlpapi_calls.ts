@@ -10,6 +10,8 @@ const SYMBOLS = {
   DeleteUnicastIpAddressEntry: ROW,
   GetUnicastIpAddressEntry: ROW,
   GetUnicastIpAddressTable: { parameters: ["u16", "buffer"], result: "u32" },
+  NotifyRouteChange2: { parameters: ["u16", "pointer", "usize", "u8", "buffer"], result: "u32" },
+  CancelMibChangeNotify2: { parameters: ["usize"], result: "u32" },
   FreeMibTable: { parameters: ["pointer"], result: "void" },
   InitializeIpForwardEntry: INITIALIZE,
   CreateIpForwardEntry2: ROW,

@@ -4,8 +4,23 @@ import { ChildLines } from "../../support/child_lines.ts";
 
 /** Command line of a module of the repository, by its path from this file. */
 export function denoRun(module: string, ...args: string[]): string[] {
-  const path = fromFileUrl(new URL(module, import.meta.url));
-  return ["run", "-A", "--cached-only", "--no-check", "--frozen", path, ...args];
+  return ["run", ...FLAGS, pathOf(module), ...args];
+}
+
+/** Command line of a module in a `FakeSystem`. */
+export function systemRun(module: string, ...args: string[]): string[] {
+  return ["run", ...FLAGS, "--preload", pathOf("./system_root.ts"), pathOf(module), ...args];
+}
+
+/** Command line of `main.ts` in a `FakeSystem`. */
+export function overlaydRun(...args: string[]): string[] {
+  return systemRun("../../../main.ts", ...args);
+}
+
+const FLAGS = ["-A", "--cached-only", "--no-check", "--frozen"];
+
+function pathOf(module: string): string {
+  return fromFileUrl(new URL(module, import.meta.url));
 }
 
 /** Runs a module to its end. */

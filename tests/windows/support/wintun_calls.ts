@@ -45,6 +45,11 @@ export function hex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+/** The bytes of such text. */
+export function unhex(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(text.match(/../g) ?? [], (two) => parseInt(two, 16));
+}
+
 /** `wintun.dll` of the rig. */
 export class WintunCalls implements Disposable {
   readonly #wintun = Deno.dlopen(fakePath("wintun.dll"), WINTUN);

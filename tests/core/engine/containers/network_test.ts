@@ -310,7 +310,11 @@ function devicesOf(rig: ContainerRig, calls: string[]): AddressSharing {
     calls.push(`${what} ${formatIp(address)} of ${rig.hns.networks.size}`);
     return Promise.resolve();
   };
-  return { yieldAddress: note("yield"), admitAdapter: note("admit") };
+  return {
+    yieldAddress: note("yield"),
+    reclaimAddress: (address) => void note("reclaim")(address),
+    admitAdapter: note("admit"),
+  };
 }
 
 Deno.test("devices give up the gateway's address before a network is made, and let its adapter in afterwards, once", async () => {
@@ -329,6 +333,14 @@ Deno.test("devices keep their address beside a network that is adopted, and let 
   });
   await rig.attach("c1");
   assertEquals(calls, ["admit 10.200.0.1 of 1"]);
+});
+
+Deno.test("devices may have the address back when the network cannot be made", async () => {
+  const calls: string[] = [];
+  await using rig = await ContainerRig.start(SLICE, (rig) => rig.devices = devicesOf(rig, calls));
+  rig.library.next("CreateNetwork", { hresult: 0x80070005 | 0, record: '{"Error":"Access is denied."}' });
+  await assertRejects(() => rig.attach("c1"), PermissionError);
+  assertEquals(calls, ["yield 10.200.0.1 of 0", "reclaim 10.200.0.1 of 0"]);
 });
 
 Deno.test("an address that is not given up fails the attach and makes nothing; an adapter that is not let in does not", async () => {

@@ -13,6 +13,7 @@ static int violation_count;
 static SRWLOCK lock = SRWLOCK_INIT;
 static CRITICAL_SECTION state;
 static INIT_ONCE once = INIT_ONCE_STATIC_INIT;
+static bool started;
 
 char *text_of(const char *format, ...)
 {
@@ -42,7 +43,7 @@ void violation(const char *format, ...)
     ReleaseSRWLockExclusive(&lock);
 }
 
-static void write_violations(struct text *reply)
+void write_violations(struct text *reply)
 {
     AcquireSRWLockShared(&lock);
     text_key(reply, "violations");
@@ -84,7 +85,7 @@ static bool carry_out(const struct json *request, struct text *reply, struct tex
     return true;
 }
 
-static char *answer(const char *request)
+char *answer(const char *request)
 {
     char why[128] = "";
     struct text reply = { 0 }, reason = { 0 };
@@ -128,12 +129,24 @@ static BOOL CALLBACK start(PINIT_ONCE unused, void *parameter, void **context)
     GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS,
                        (const wchar_t *)&start, &self);
     carry_out_environment();
+    started = true;
+    start_remote();
     return TRUE;
 }
 
 void fake_start(void)
 {
     InitOnceExecuteOnce(&once, start, NULL, NULL);
+}
+
+bool has_started(void)
+{
+    return started;
+}
+
+bool try_fake_lock(void)
+{
+    return TryEnterCriticalSection(&state);
 }
 
 void fake_lock(void)

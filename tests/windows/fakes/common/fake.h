@@ -24,6 +24,10 @@
  *
  * Libraries outlive dlclose: what they stand for does too. The environment variable FAKE_SCRIPT may hold an
  * array of requests that are carried out at load, FAKE_LOG a file to which each call is appended.
+ *
+ * For a process that knows nothing of fakes: with FAKE_PIPE=P a library LIB.dll takes requests, a line each and one
+ * for each connection, on the pipe \\.\pipe\P-LIB from its first call on; with FAKE_REPORT naming a directory, it
+ * leaves its violations and counters there in LIB-<pid>.json when the process ends by itself.
  */
 #ifndef FAKES_FAKE_H
 #define FAKES_FAKE_H
@@ -74,6 +78,13 @@ bool is_writable(void *pointer, size_t size);
 char *read_wide(const char *function, const char *parameter, const wchar_t *text);
 /* The caller's out-parameter may be written, and was zero; otherwise a violation. */
 bool check_out(const char *function, const char *parameter, void *out, size_t size);
+
+/* Sends a request to the fake in this process that has that export; false when there is none. */
+bool ask_fake(const char *export, const char *request);
+/* Name of this library's file, without its extension. */
+void own_name(wchar_t name[MAX_PATH]);
+/* Loads a library that lies beside this one; false when none does. */
+bool load_neighbour(const wchar_t *name);
 
 /* Each library's own: requests that are not common (false = unknown), counters, and forgetting everything. */
 bool fake_request(const char *op, const struct json *request, struct text *reply);

@@ -11,5 +11,15 @@ void abandon_hanging(void);
 void clear_log(void);
 void write_log(struct text *reply);
 void write_call_counters(struct text *reply);
+void write_violations(struct text *reply);
+
+/* The reply to a request, to be freed. */
+char *answer(const char *request);
+/* Whether any function was ever called. */
+bool has_started(void);
+/* fake_lock(), unless that would wait. */
+bool try_fake_lock(void);
+/* Listens for requests of other processes. */
+void start_remote(void);
 
 #endif

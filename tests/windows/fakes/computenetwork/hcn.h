@@ -22,6 +22,8 @@
  *   adapters    {"names": [..]}: friendly names a Transparent network may be bound to; "Ethernet" at first
  *   container   {"namespace", "id"}: a container joins a namespace
  *   handles     {"handles": [{"kind", "id", "open"}]}
+ *   vnics       {"ms"}: how long after a network is made the host's adapter on it has its address; 0 at first. Only
+ *               with FAKE_HNS_STATE has a host such adapters, and only when the fake of iphlpapi is loaded
  */
 #ifndef FAKES_HCN_H
 #define FAKES_HCN_H
@@ -100,6 +102,10 @@ bool has_endpoints(const struct object *network);
 struct object *default_namespace(void);
 void write_state(struct text *out);
 bool put_object(const struct json *request);
+
+/* vnics.c: brings the IP stack up to the networks there are; inside state_enter. */
+void announce_vnics(void);
+extern int vnic_ms;
 
 /* guid.c */
 bool parse_guid(const char *text, GUID *id, bool strict);

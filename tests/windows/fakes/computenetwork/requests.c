@@ -46,6 +46,7 @@ static bool carry_out(const char *op, const struct json *request, struct text *r
     else if (!strcmp(op, "assignIp")) return parse_ipv4(json_text(request, "ip", ""), &assigned_ip);
     else if (!strcmp(op, "adapters")) return set_adapters(request);
     else if (!strcmp(op, "container")) return add_container(request);
+    else if (!strcmp(op, "vnics")) vnic_ms = (int)json_integer(request, "ms", vnic_ms);
     else if (!strcmp(op, "handles")) write_handles(reply);
     else return false;
     return true;

@@ -254,6 +254,7 @@ void state_enter(void)
 void state_leave(void)
 {
     if (*file) {
+        announce_vnics();
         save();
         ReleaseMutex(file_lock);
     }

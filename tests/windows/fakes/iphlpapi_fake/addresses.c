@@ -9,8 +9,7 @@ _Static_assert(offsetof(MIB_UNICASTIPADDRESS_ROW, InterfaceLuid) == 32, "Interfa
 _Static_assert(offsetof(MIB_UNICASTIPADDRESS_ROW, OnLinkPrefixLength) == 60, "OnLinkPrefixLength");
 _Static_assert(offsetof(MIB_UNICASTIPADDRESS_ROW, DadState) == 64, "DadState");
 
-static struct address *addresses;
-static int tables_given, tables_freed;
+struct address *addresses;
 
 static struct address **find(const SOCKADDR_INET *address)
 {
@@ -23,6 +22,8 @@ static void drop(struct address **link)
 {
     struct address *address = *link;
     *link = address->next;
+    const struct nic *on = interface_of(address->row.InterfaceLuid.Value, 0);
+    if (on) notify(CHANGED_ADDRESS, address->row.Address.si_family, on, MibDeleteInstance);
     free(address);
 }
 
@@ -60,9 +61,31 @@ static bool is_unicast(const SOCKADDR_INET *address)
     return memcmp(bytes, ones, 4) && (bytes[0] & 0xF0) != 0xE0;
 }
 
+bool enter_address(const MIB_UNICASTIPADDRESS_ROW *row)
+{
+    if (*find(&row->Address)) return false;
+    struct address *address = calloc(1, sizeof *address);
+    const struct nic *on = interface_of(row->InterfaceLuid.Value, 0);
+    if (!address) abort();
+    *address = (struct address){ .row = *row, .next = addresses };
+    address->row.InterfaceIndex = on->index;
+    addresses = address;
+    notify(CHANGED_ADDRESS, row->Address.si_family, on, MibAddInstance);
+    return true;
+}
+
+bool remove_address(const MIB_UNICASTIPADDRESS_ROW *row)
+{
+    struct address **link = find(&row->Address);
+    if (!*link || (*link)->row.InterfaceLuid.Value != row->InterfaceLuid.Value) return false;
+    drop(link);
+    return true;
+}
+
 static DWORD create(const char *function, void *given)
 {
-    MIB_UNICASTIPADDRESS_ROW *row = given;
+    /* The caller's row stays as it is. */
+    MIB_UNICASTIPADDRESS_ROW copy = *(MIB_UNICASTIPADDRESS_ROW *)given, *row = &copy;
     if (!is_address(function, &row->Address) || !is_unicast(&row->Address)) return ERROR_INVALID_PARAMETER;
     int bits = address_bits(row->Address.si_family);
     if (row->OnLinkPrefixLength > bits && row->OnLinkPrefixLength != 255) return ERROR_INVALID_PARAMETER;
@@ -70,16 +93,9 @@ static DWORD create(const char *function, void *given)
     if ((unsigned)row->DadState > IpDadStatePreferred || row->SkipAsSource > 1) return ERROR_INVALID_PARAMETER;
     const struct nic *on = stack_interface(row->InterfaceLuid.Value, row->InterfaceIndex, row->Address.si_family);
     if (!on) return ERROR_NOT_FOUND;
-    if (*find(&row->Address)) return ERROR_OBJECT_ALREADY_EXISTS;
-    struct address *address = calloc(1, sizeof *address);
-    if (!address) abort();
-    address->row = *row;
-    address->row.InterfaceLuid.Value = on->luid;
-    address->row.InterfaceIndex = on->index;
-    if (row->OnLinkPrefixLength == 255) address->row.OnLinkPrefixLength = (BYTE)bits;
-    address->next = addresses;
-    addresses = address;
-    return NO_ERROR;
+    row->InterfaceLuid.Value = on->luid;
+    if (row->OnLinkPrefixLength == 255) row->OnLinkPrefixLength = (BYTE)bits;
+    return enter_address(row) ? NO_ERROR : ERROR_OBJECT_ALREADY_EXISTS;
 }
 
 /* The link to the address on that very interface, or NULL with a code. */
@@ -145,57 +161,18 @@ EXPORT NETIO_STATUS WINAPI GetUnicastIpAddressEntry(PMIB_UNICASTIPADDRESS_ROW ro
     return logged("GetUnicastIpAddressEntry", row, get);
 }
 
-/* Tables that were handed out; kept after they were freed, so that a second time is seen. */
-struct table {
-    MIB_UNICASTIPADDRESS_TABLE *data;
-    bool freed;
-    struct table *next;
-};
-static struct table *tables;
-
 EXPORT NETIO_STATUS WINAPI GetUnicastIpAddressTable(ADDRESS_FAMILY family, PMIB_UNICASTIPADDRESS_TABLE *out)
 {
-    fake_start();
+    stack_start();
     if (!check_out("GetUnicastIpAddressTable", "Table", out, sizeof *out)) return ERROR_INVALID_PARAMETER;
     if (family != AF_UNSPEC && family_number(family) < 0) return ERROR_INVALID_PARAMETER;
     fake_lock();
-    ULONG count = 0;
+    size_t count = 0;
     for (const struct address *one = addresses; one; one = one->next) count++;
-    struct table *table = calloc(1, sizeof *table);
-    MIB_UNICASTIPADDRESS_TABLE *data = calloc(1, sizeof *data + count * sizeof *data->Table);
-    if (!table || !data) abort();
+    MIB_UNICASTIPADDRESS_TABLE *data = new_table(sizeof *data + count * sizeof *data->Table);
     for (const struct address *one = addresses; one; one = one->next)
         if (family == AF_UNSPEC || one->row.Address.si_family == family) data->Table[data->NumEntries++] = one->row;
-    *table = (struct table){ .data = data, .next = tables };
-    tables = table;
-    tables_given++;
     fake_unlock();
     *out = data;
     return NO_ERROR;
-}
-
-EXPORT void WINAPI FreeMibTable(void *data)
-{
-    fake_start();
-    fake_lock();
-    struct table *table = tables;
-    while (table && table->data != data) table = table->next;
-    if (!table || table->freed) violation("FreeMibTable: %s", table ? "freed twice" : "no table");
-    else {
-        table->freed = true;
-        tables_freed++;
-    }
-    fake_unlock();
-}
-
-void write_table_counters(struct text *out)
-{
-    text_member_integer(out, "tablesKept", tables_given - tables_freed);
-}
-
-/* Tables stay known, as freed. */
-void forget_tables(void)
-{
-    for (struct table *one = tables; one; one = one->next) one->freed = true;
-    tables_given = tables_freed = 0;
 }

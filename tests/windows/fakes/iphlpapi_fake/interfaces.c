@@ -50,6 +50,12 @@ static void start_row(struct nic *nic, int number)
     row->Connected = TRUE;
 }
 
+static void tell_of(const struct nic *nic, MIB_NOTIFICATION_TYPE type)
+{
+    notify(CHANGED_INTERFACE, AF_INET, nic, type);
+    notify(CHANGED_INTERFACE, AF_INET6, nic, type);
+}
+
 static struct nic *new_interface(ULONG64 luid)
 {
     struct nic *nic = calloc(1, sizeof *nic);
@@ -58,16 +64,19 @@ static struct nic *new_interface(ULONG64 luid)
                                      .alias = _strdup(""), .next = interfaces };
     for (int number = 0; number < FAMILIES; number++) start_row(nic, number);
     nic->bound = GetTickCount64() + (ULONGLONG)bind_ms;
-    return interfaces = nic;
+    interfaces = nic;
+    tell_of(nic, MibAddInstance);
+    return nic;
 }
 
 static void remove_interface(struct nic *nic)
 {
     struct nic **link = &interfaces;
     while (*link != nic) link = &(*link)->next;
-    *link = nic->next;
     forget_addresses(nic);
     forget_routes(nic);
+    tell_of(nic, MibDeleteInstance);
+    *link = nic->next;
     free(nic->alias);
     free(nic);
 }
@@ -79,6 +88,27 @@ static void set_families(struct nic *nic, const struct json *families)
         int number = one->integral ? family_number((ADDRESS_FAMILY)one->number) : -1;
         if (number >= 0) nic->has[number] = true;
     }
+}
+
+/* What the host gives an interface by itself: it cannot have an address that another one has. */
+static bool take_address(struct nic *nic, const struct json *request)
+{
+    MIB_UNICASTIPADDRESS_ROW row = { .InterfaceLuid.Value = nic->luid, .ValidLifetime = 0xFFFFFFFF,
+                                     .PreferredLifetime = 0xFFFFFFFF, .DadState = IpDadStatePreferred };
+    const char *text = json_text(request, "address", "");
+    int length;
+    if (!parse_prefix_text(text, &row.Address, &length)) return false;
+    row.OnLinkPrefixLength = (UINT8)length;
+    if (!enter_address(&row)) violation("%s: its address %s is on another interface", nic->alias, text);
+    return true;
+}
+
+static bool take_gateway(struct nic *nic, const struct json *request)
+{
+    MIB_IPFORWARD_ROW2 row = { .InterfaceLuid.Value = nic->luid, .Protocol = MIB_IPPROTO_NETMGMT };
+    if (!parse_prefix_text(json_text(request, "gateway", ""), &row.NextHop, NULL)) return false;
+    row.DestinationPrefix.Prefix.si_family = row.NextHop.si_family;
+    return enter_route(&row);
 }
 
 bool change_interface(const struct json *request)
@@ -99,7 +129,9 @@ bool change_interface(const struct json *request)
     if (json_get(request, "bindMs"))
         nic->bound = GetTickCount64() + (ULONGLONG)json_integer(request, "bindMs", 0);
     nic->up = json_truth(request, "up", nic->up);
-    return true;
+    nic->lasts = json_truth(request, "lasts", nic->lasts);
+    return (!json_get(request, "address") || take_address(nic, request)) &&
+           (!json_get(request, "gateway") || take_gateway(nic, request));
 }
 
 void forget_interfaces(void)
@@ -107,6 +139,14 @@ void forget_interfaces(void)
     while (interfaces) remove_interface(interfaces);
     next_index = 10;
     bind_ms = 0;
+}
+
+void write_interface_counters(struct text *out)
+{
+    int own = 0, lasting = 0;
+    for (const struct nic *one = interfaces; one; one = one->next) *(one->lasts ? &lasting : &own) += 1;
+    text_member_integer(out, "interfaces", own);
+    text_member_integer(out, "lastingInterfaces", lasting);
 }
 
 static void write_row(struct text *out, const struct nic *nic, int number)
@@ -177,6 +217,7 @@ static DWORD set(const char *function, void *given)
     found->rows[number] = *row;
     found->rows[number].InterfaceLuid.Value = found->luid;
     found->rows[number].InterfaceIndex = found->index;
+    notify(CHANGED_INTERFACE, row->Family, found, MibParameterNotification);
     return NO_ERROR;
 }
 

@@ -4,9 +4,14 @@
  *
  * Requests besides those of fake.h; LUIDs are decimal text, as they do not fit in a double:
  *
- *   interface  {"luid", "alias", "present", "up", "families": [2, 23], "bindMs"}: an interface comes, changes or
- *              goes (present false). For bindMs after it came the IP stack does not know it yet: 1168. The fake
- *              Wintun announces its adapters so.
+ *   interface  {"luid", "alias", "present", "up", "families": [2, 23], "bindMs", "address", "gateway", "lasts"}: an
+ *              interface comes, changes or goes (present false). For bindMs after it came the IP stack does not know
+ *              it yet: 1168. The fake Wintun announces its adapters so, the fake HNS the host's adapters on its
+ *              networks, which last longer than a process. "address" is "10.0.0.1/24"; that another interface has it
+ *              is a violation. "gateway" makes a default route.
+ *   address    {"luid", "address", "present"}: somebody sets or removes an address
+ *   route      {"luid", "destination", "nextHop", "present"}: likewise a route
+ *   mtu        {"luid", "bytes", "family": 2}: likewise an MTU
  *   bind       {"ms"}: what bindMs is when absent; 0 at first
  *   dump       {"interfaces", "addresses", "routes"}
  */
@@ -25,7 +30,7 @@ struct nic {
     ULONG64 luid;
     unsigned index;
     char *alias;
-    bool up;
+    bool up, lasts;
     ULONGLONG bound;                      /* GetTickCount64 from which the stack knows it */
     bool has[FAMILIES];
     MIB_IPINTERFACE_ROW rows[FAMILIES];
@@ -51,6 +56,10 @@ bool is_address(const char *function, const SOCKADDR_INET *address);
 bool same_address(const SOCKADDR_INET *a, const SOCKADDR_INET *b);
 void text_address(struct text *out, const char *key, const SOCKADDR_INET *address);
 
+bool is_zero_address(const SOCKADDR_INET *address);
+/* What fake_start() does, and what the rest of the host has here already. */
+void stack_start(void);
+
 /* interfaces.c; all inside fake_lock. */
 extern struct nic *interfaces;
 struct nic *interface_of(ULONG64 luid, unsigned index);
@@ -58,18 +67,40 @@ struct nic *interface_of(ULONG64 luid, unsigned index);
 struct nic *stack_interface(ULONG64 luid, unsigned index, ADDRESS_FAMILY family);
 bool change_interface(const struct json *request);
 void write_interfaces(struct text *out);
+void write_interface_counters(struct text *out);
 void forget_interfaces(void);
 extern int bind_ms;
 
-/* addresses.c */
+/* addresses.c; false when it is there already, or not */
+extern struct address *addresses;
+bool enter_address(const MIB_UNICASTIPADDRESS_ROW *row);
+bool remove_address(const MIB_UNICASTIPADDRESS_ROW *row);
 void write_addresses(struct text *out);
 void forget_addresses(const struct nic *of);
+
+/* routes.c; the same */
+extern struct route *routes;
+bool enter_route(const MIB_IPFORWARD_ROW2 *row);
+bool remove_route(const MIB_IPFORWARD_ROW2 *row);
+void write_routes(struct text *out);
+void forget_routes(const struct nic *of);
+
+/* tables.c */
+void *new_table(size_t size);
 void write_table_counters(struct text *out);
 void forget_tables(void);
 
-/* routes.c */
-void write_routes(struct text *out);
-void forget_routes(const struct nic *of);
+/* notifications.c: callable from anywhere */
+enum change { CHANGED_ADDRESS, CHANGED_ROUTE, CHANGED_INTERFACE };
+void notify(enum change kind, ADDRESS_FAMILY family, const struct nic *on, MIB_NOTIFICATION_TYPE type);
+void write_notification_counters(struct text *out);
+void forget_notifications(void);
+
+/* somebody.c */
+bool parse_prefix_text(const char *text, SOCKADDR_INET *address, int *length);
+bool somebody_sets_address(const struct json *request);
+bool somebody_sets_route(const struct json *request);
+bool somebody_sets_mtu(const struct json *request);
 
 /* Logs a call with a row, does it inside fake_lock and gives its code. */
 typedef DWORD (*row_work)(const char *function, void *row);

@@ -4,6 +4,28 @@
 
 _Static_assert(sizeof(SOCKADDR_INET) == 28, "SOCKADDR_INET");
 
+/* HNS is a service of its own: its adapters are there before this process has asked it for anything. */
+static BOOL CALLBACK meet_hns(PINIT_ONCE unused, void *parameter, void **context)
+{
+    (void)unused, (void)parameter, (void)context;
+    if (GetEnvironmentVariableW(L"FAKE_HNS_STATE", NULL, 0) && load_neighbour(L"computenetwork.dll"))
+        ask_fake("HcnCreateNetwork", "{\"op\":\"vnics\"}");
+    return TRUE;
+}
+
+void stack_start(void)
+{
+    static INIT_ONCE once = INIT_ONCE_STATIC_INIT;
+    fake_start();
+    InitOnceExecuteOnce(&once, meet_hns, NULL, NULL);
+}
+
+bool is_zero_address(const SOCKADDR_INET *address)
+{
+    static const BYTE zero[16];
+    return !memcmp(address_bytes(address), zero, (size_t)address_bits(address->si_family) / 8);
+}
+
 int family_number(ADDRESS_FAMILY family)
 {
     return family == AF_INET ? 0 : family == AF_INET6 ? 1 : -1;
@@ -52,7 +74,7 @@ DWORD run(const char *function, void *row, size_t size, row_work work, struct te
 {
     struct call call;
     DWORD code = ERROR_INVALID_PARAMETER;
-    fake_start();
+    stack_start();
     bool good = is_readable(row, size);
     if (!good) violation("%s: Row cannot be read", function);
     call_begin(&call, function, facts);
@@ -73,6 +95,9 @@ bool fake_request(const char *op, const struct json *request, struct text *reply
     bool done = true;
     fake_lock();
     if (!strcmp(op, "interface")) done = change_interface(request);
+    else if (!strcmp(op, "address")) done = somebody_sets_address(request);
+    else if (!strcmp(op, "route")) done = somebody_sets_route(request);
+    else if (!strcmp(op, "mtu")) done = somebody_sets_mtu(request);
     else if (!strcmp(op, "bind")) bind_ms = (int)json_integer(request, "ms", 0);
     else if (!strcmp(op, "dump")) {
         write_interfaces(reply);
@@ -87,11 +112,14 @@ void fake_counters(struct text *reply)
 {
     fake_lock();
     write_table_counters(reply);
+    write_interface_counters(reply);
     fake_unlock();
+    write_notification_counters(reply);
 }
 
 void fake_reset(void)
 {
+    forget_notifications();
     fake_lock();
     forget_interfaces();
     forget_tables();

@@ -11,7 +11,7 @@ _Static_assert(offsetof(MIB_IPFORWARD_ROW2, NextHop) == 44, "NextHop");
 _Static_assert(offsetof(MIB_IPFORWARD_ROW2, Metric) == 84, "Metric");
 _Static_assert(offsetof(MIB_IPFORWARD_ROW2, Protocol) == 88, "Protocol");
 
-static struct route *routes;
+struct route *routes;
 
 static bool same_route(const MIB_IPFORWARD_ROW2 *a, const MIB_IPFORWARD_ROW2 *b)
 {
@@ -32,6 +32,8 @@ static void drop(struct route **link)
 {
     struct route *route = *link;
     *link = route->next;
+    const struct nic *on = interface_of(route->row.InterfaceLuid.Value, 0);
+    if (on) notify(CHANGED_ROUTE, route->row.NextHop.si_family, on, MibDeleteInstance);
     free(route);
 }
 
@@ -76,9 +78,30 @@ static bool is_route(const char *function, const MIB_IPFORWARD_ROW2 *row)
     return to->PrefixLength <= address_bits(to->Prefix.si_family);
 }
 
+bool enter_route(const MIB_IPFORWARD_ROW2 *row)
+{
+    if (*find(row)) return false;
+    struct route *route = calloc(1, sizeof *route);
+    const struct nic *on = interface_of(row->InterfaceLuid.Value, 0);
+    if (!route) abort();
+    *route = (struct route){ .row = *row, .next = routes };
+    route->row.InterfaceIndex = on->index;
+    routes = route;
+    notify(CHANGED_ROUTE, row->NextHop.si_family, on, MibAddInstance);
+    return true;
+}
+
+bool remove_route(const MIB_IPFORWARD_ROW2 *row)
+{
+    struct route **link = find(row);
+    if (!*link) return false;
+    drop(link);
+    return true;
+}
+
 static DWORD create(const char *function, void *given)
 {
-    MIB_IPFORWARD_ROW2 *row = given;
+    const MIB_IPFORWARD_ROW2 *row = given;
     if (!is_route(function, row) || has_host_bits(&row->DestinationPrefix)) return ERROR_INVALID_PARAMETER;
     if (row->SitePrefixLength != 255 && row->SitePrefixLength > row->DestinationPrefix.PrefixLength)
         return ERROR_INVALID_PARAMETER;
@@ -86,15 +109,9 @@ static DWORD create(const char *function, void *given)
     const struct nic *on =
         stack_interface(row->InterfaceLuid.Value, row->InterfaceIndex, row->NextHop.si_family);
     if (!on) return ERROR_NOT_FOUND;
-    row->InterfaceLuid.Value = on->luid;
-    if (*find(row)) return ERROR_OBJECT_ALREADY_EXISTS;
-    struct route *route = calloc(1, sizeof *route);
-    if (!route) abort();
-    route->row = *row;
-    route->row.InterfaceIndex = on->index;
-    route->next = routes;
-    routes = route;
-    return NO_ERROR;
+    MIB_IPFORWARD_ROW2 copy = *row;
+    copy.InterfaceLuid.Value = on->luid;
+    return enter_route(&copy) ? NO_ERROR : ERROR_OBJECT_ALREADY_EXISTS;
 }
 
 static DWORD delete(const char *function, void *row)
@@ -163,4 +180,20 @@ EXPORT NETIO_STATUS WINAPI GetIpForwardEntry2(PMIB_IPFORWARD_ROW2 row)
 EXPORT NETIO_STATUS WINAPI SetIpForwardEntry2(const MIB_IPFORWARD_ROW2 *row)
 {
     return logged("SetIpForwardEntry2", row, set);
+}
+
+EXPORT NETIO_STATUS WINAPI GetIpForwardTable2(ADDRESS_FAMILY family, PMIB_IPFORWARD_TABLE2 *out)
+{
+    stack_start();
+    if (!check_out("GetIpForwardTable2", "Table", out, sizeof *out)) return ERROR_INVALID_PARAMETER;
+    if (family != AF_UNSPEC && family_number(family) < 0) return ERROR_INVALID_PARAMETER;
+    fake_lock();
+    size_t count = 0;
+    for (const struct route *one = routes; one; one = one->next) count++;
+    MIB_IPFORWARD_TABLE2 *data = new_table(sizeof *data + count * sizeof *data->Table);
+    for (const struct route *one = routes; one; one = one->next)
+        if (family == AF_UNSPEC || one->row.NextHop.si_family == family) data->Table[data->NumEntries++] = one->row;
+    fake_unlock();
+    *out = data;
+    return NO_ERROR;
 }

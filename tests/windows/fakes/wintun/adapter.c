@@ -42,16 +42,12 @@ struct adapter *adapter_named(const char *name)
 /* Tells the fake of iphlpapi, if it is there, that an interface has come or gone. */
 static void announce(const struct adapter *adapter, bool present)
 {
-    HMODULE library = GetModuleHandleW(L"iphlpapi_fake.dll");
-    char *(*control)(const char *) = library ? (void *)GetProcAddress(library, "FakeControl") : NULL;
-    void (*release)(char *) = library ? (void *)GetProcAddress(library, "FakeFree") : NULL;
-    if (!control || !release) return;
     struct text request = { 0 };
     text_append(&request, "{\"op\":\"interface\",\"present\":%s", present ? "true" : "false");
     text_append(&request, ",\"luid\":\"%llu\"", (unsigned long long)adapter->luid);
     text_member(&request, "alias", adapter->name);
     text_append(&request, "}");
-    release(control(request.data));
+    ask_fake("CreateUnicastIpAddressEntry", request.data);
     text_free(&request);
 }
 

@@ -19,7 +19,7 @@
  *   BOOL FakeInject(const BYTE *packet, DWORD size)    into the only session; FALSE = dropped
  *   DWORD FakeTake(BYTE *packet, DWORD room)           the next sent packet; 0 = none
  *
- * An adapter is announced to iphlpapi_fake.dll when that is loaded, and taken back when it goes.
+ * An adapter is announced to the fake of iphlpapi when that is loaded, and taken back when it goes.
  */
 #ifndef FAKES_WINTUN_H
 #define FAKES_WINTUN_H
