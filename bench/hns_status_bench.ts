@@ -20,7 +20,7 @@ const CONTAINERS = 100;
 const BASELINE_MS = 5_000;
 /** A call that hangs is given up after 15 s, and calls are refused for a second until a probe is answered. */
 const DEFAULT_SECONDS = 40;
-const HANG = JSON.stringify([{ op: "script", function: "HcnDeleteEndpoint", action: "hang", times: 0 }]);
+const HANG = { op: "script", function: "HcnDeleteEndpoint", action: "hang", times: 0 };
 
 /** What was going on when an answer came. */
 type State = "nothing is wrong" | "a call hangs" | "calls are refused";
@@ -51,7 +51,7 @@ async function main(seconds: string): Promise<number> {
 /** In the rig: prints a line for each state. */
 async function measure(seconds: number): Promise<void> {
   await using daemon = new DaemonRig();
-  const client = await daemon.start({ FAKE_SCRIPT: HANG });
+  const client = await daemon.start([HANG]);
   const other = await daemon.connect();
   try {
     await attachAll(client);
