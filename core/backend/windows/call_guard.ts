@@ -6,6 +6,9 @@
  * or a probe, on a fresh channel, is answered. Whatever a late call then brings is given back: its handle is
  * closed, and an endpoint or namespace that nobody waits for any more is deleted. Until then no handle is closed
  * that such a call uses, and nothing is deleted that it may still make or change.
+ *
+ * The service does one thing after another, so a crowd of calls would look like one that hangs: few are made at a
+ * time, and the others wait in a queue.
  */
 
 import type { HcnCall, HcnReply } from "../../../ffi/computenetwork.ts";
@@ -13,11 +16,14 @@ import { succeeded } from "../../../ffi/windows/hresult.ts";
 import type { Clock } from "../../clock.ts";
 import { DeadlineError, describeError, UnavailableError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
+import { CallQueue, type Leave } from "./call_queue.ts";
 import type { HcnChannel } from "./channel.ts";
 import { queryDocument } from "./documents.ts";
 
 /** A call that takes longer hangs: creating a network with its switch takes seconds. */
 const CALL_DEADLINE_MS = 15_000;
+/** Calls made at a time. What takes seconds on a busy host is to be done within the deadline behind three others. */
+const MAX_CALLS = 4;
 const PROBE_DEADLINE_MS = 5_000;
 /** Pause before a probe, doubled after each that fails. */
 const FIRST_PROBE_MS = 1_000;
@@ -57,6 +63,7 @@ export interface CallLimits {
 /** See the module. */
 export class CallGuard {
   readonly #options: CallGuardOptions;
+  readonly #queue: CallQueue;
   readonly #lanes = new Set<Lane>();
   readonly #stuck = new Set<StuckCall>();
   /** Calls under way that nobody waits for any more, for want of time or because they are stuck. */
@@ -72,6 +79,7 @@ export class CallGuard {
 
   constructor(options: CallGuardOptions) {
     this.#options = options;
+    this.#queue = new CallQueue(MAX_CALLS, options.clock);
   }
 
   /** Why calls fail at once; `undefined` while they do not. */
@@ -95,28 +103,58 @@ export class CallGuard {
    * @throws {DeadlineError} If the caller's own time was up first.
    */
   async call(call: HcnCall, limits: CallLimits = {}): Promise<HcnReply> {
-    const trouble = this.trouble;
-    if (call.fn.startsWith("HcnClose") && (trouble !== undefined || this.#isInUse(call))) {
-      this.#owed.push(call);
-      return { hresult: 0, record: "" };
+    if (call.fn.startsWith("HcnClose")) return await this.#close(call);
+    this.#check(call);
+    const leave = this.#queue.enter() ?? await this.#turn(call, limits);
+    try {
+      return await this.#run(call, { ...limits, deadlineMs: CALL_DEADLINE_MS });
+    } finally {
+      leave();
     }
+  }
+
+  async #close(call: HcnCall): Promise<HcnReply> {
+    if (this.#trouble === undefined && !this.#isInUse(call)) {
+      return await this.#run(call, { deadlineMs: CALL_DEADLINE_MS });
+    }
+    this.#owed.push(call);
+    return { hresult: 0, record: "" };
+  }
+
+  async #turn(call: HcnCall, { giveUpAtMs }: CallLimits): Promise<Leave> {
+    const leave = await this.#queue.wait(
+      giveUpAtMs,
+      () => new DeadlineError(`${call.fn} was not made in time, as others went before`),
+    );
+    try {
+      this.#check(call);
+    } catch (error) {
+      leave();
+      throw error;
+    }
+    return leave;
+  }
+
+  /** @throws {UnavailableError} If the call is not to be made now. */
+  #check(call: HcnCall): void {
+    const { trouble } = this;
     if (trouble !== undefined) throw new UnavailableError(trouble);
     const other = call.fn.startsWith("HcnDelete") ? this.#unfinished(call) : undefined;
     if (other) throw new UnavailableError(`${call.fn} of ${call.id} has to wait until ${other.fn} is back`);
-    return await this.#run(call, { ...limits, deadlineMs: CALL_DEADLINE_MS });
   }
 
   /** Ends all channels; calls under way are rejected. */
   close(): void {
     this.#closed = true;
     this.#cancelProbe();
+    this.#queue.refuseAll(closedError);
     for (const lane of this.#lanes) lane.channel.close();
     this.#lanes.clear();
     this.#lane = undefined;
   }
 
   #run(call: HcnCall, { giveUpAtMs, deadlineMs }: CallLimits & { deadlineMs: number }): Promise<HcnReply> {
-    if (this.#closed) return Promise.reject(new UnavailableError("the HCN backend is closed"));
+    if (this.#closed) return Promise.reject(closedError());
     const { clock } = this.#options;
     const lane = this.#openLane();
     const sinceMs = clock.monotonicMs();
@@ -232,6 +270,7 @@ export class CallGuard {
     this.#retire(lane);
     if (this.#trouble !== undefined) return;
     this.#trouble = { fn: call.fn, sinceMs };
+    this.#queue.refuseAll(() => new UnavailableError(this.trouble!));
     this.#options.log.error("the Host Networking Service does not answer; calls are refused", {
       call: call.fn,
     });
@@ -267,4 +306,8 @@ export class CallGuard {
     }
     this.#probeAfter(Math.min(2 * delayMs, LAST_PROBE_MS));
   }
+}
+
+function closedError(): UnavailableError {
+  return new UnavailableError("the HCN backend is closed");
 }

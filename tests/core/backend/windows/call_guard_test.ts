@@ -282,3 +282,64 @@ Deno.test("nothing is deleted while it may still be made", async () => {
   await rig.guard.call(remove);
   assertEquals(rig.library.problems(), []);
 });
+
+Deno.test("a crowd of calls to a slow service waits here, four at a time, and is no trouble", async () => {
+  const rig = new GuardRig();
+  const releases = Array.from({ length: 12 }, () => rig.hang("EnumerateNetworks"));
+  const done = Promise.all(releases.map(() => rig.guard.call(LIST)));
+  for (let i = 0; i < 12; i += 4) {
+    await rig.pass(14_000);
+    assertEquals(rig.library.calls.length, i + 4);
+    for (const release of releases.slice(i, i + 4)) release();
+  }
+  await done;
+  assertEquals([rig.guard.trouble, rig.clock.pendingTimers], [undefined, 0]);
+});
+
+Deno.test("calls that wait are refused with those that hang, or when the guard closes; a close does not wait", async () => {
+  const rig = new GuardRig();
+  const { handle } = await rig.guard.call(CREATE);
+  const releases = Array.from({ length: 4 }, () => rig.hang("EnumerateNetworks"));
+  const hanging = releases.map(() => assertRejects(() => rig.guard.call(LIST), UnavailableError));
+  const waiting = assertRejects(() => rig.guard.call(LIST), UnavailableError, "does not answer");
+  await rig.guard.call({ fn: "HcnCloseNamespace", handle: handle! });
+  await rig.pass(15_000);
+  await Promise.all([...hanging, waiting]);
+  for (const release of releases) release();
+  await tick();
+  assertEquals(rig.guard.trouble, undefined);
+
+  const again = Array.from({ length: 4 }, () => rig.hang("EnumerateNetworks"));
+  for (const _ of again) void rig.guard.call(LIST).catch(() => {});
+  const closed = assertRejects(() => rig.guard.call(LIST), UnavailableError, "closed");
+  const late = assertRejects(
+    () => rig.guard.call(LIST, { giveUpAtMs: rig.clock.monotonicMs() }),
+    DeadlineError,
+  );
+  await rig.pass(0);
+  await late;
+  rig.guard.close();
+  await closed;
+  for (const release of again) release();
+  await tick();
+});
+
+Deno.test("a deletion that had to wait is not made any more when its object may still be made", async () => {
+  const rig = new GuardRig();
+  const releases = Array.from({ length: 3 }, () => rig.hang("EnumerateNetworks"));
+  const listed = releases.map(() => rig.guard.call(LIST));
+  const create = rig.hang("CreateNamespace");
+  const giveUpAtMs = rig.clock.monotonicMs() + 1_000;
+  const late = assertRejects(() => rig.guard.call(CREATE, { giveUpAtMs }), DeadlineError);
+  const deletion = assertRejects(
+    () => rig.guard.call({ fn: "HcnDeleteNamespace", id: CREATE.id! }),
+    UnavailableError,
+    "has to wait until HcnCreateNamespace is back",
+  );
+  await rig.pass(1_000);
+  await Promise.all([late, deletion]);
+  for (const release of [...releases, create]) release();
+  await Promise.all(listed);
+  await tick();
+  assertEquals([rig.hns.namespaces.has(guid(1)), rig.library.problems()], [false, []]);
+});
