@@ -123,6 +123,11 @@ export const COMMANDS: readonly CommandSpec[] = [
     flags: [
       { name: "dry-run", help: "Print what would be removed and change nothing" },
       { name: "stop-daemon", help: "Ask a running daemon to shut down first" },
+      {
+        name: "deployment",
+        value: "NAME",
+        help: "Windows: whose HCN networks, if the data directory is lost",
+      },
       DATA_DIR,
       SOCKET,
       HELP,

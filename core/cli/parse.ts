@@ -43,7 +43,13 @@ export type OperatorCommand =
     | { readonly kind: "service rm"; readonly name: string }
     | { readonly kind: "service install"; readonly start: boolean }
     | { readonly kind: "service uninstall" }
-    | { readonly kind: "purge"; readonly dryRun: boolean; readonly stopDaemon: boolean }
+    | {
+      readonly kind: "purge";
+      readonly dryRun: boolean;
+      readonly stopDaemon: boolean;
+      /** Whose HCN networks go; absent: that of the state database. */
+      readonly deployment?: string;
+    }
   );
 
 /** What a command line asks for. `print` goes to stdout with exit 0, `usage` to stderr with exit 2. */
@@ -163,9 +169,16 @@ function build(name: string, values: FlagValues, argument: string): OperatorComm
         kind: "purge",
         dryRun: values.has("dry-run"),
         stopDaemon: values.has("stop-daemon"),
+        ...deploymentOf(values),
         ...place,
       };
   }
+}
+
+/** The `--deployment` flag, as given. */
+function deploymentOf(values: FlagValues): { readonly deployment?: string } {
+  const deployment = text(values, "deployment");
+  return deployment === undefined ? {} : { deployment };
 }
 
 function attachOptions(

@@ -11,6 +11,7 @@ import { installationId, isTagOf } from "../engine/context.ts";
 import { describeError, PreconditionError } from "../errors.ts";
 import { SILENT_LOG } from "../log.ts";
 import { MarkerFile } from "../marker_file.ts";
+import { checkDeployment } from "../network/validate.ts";
 import { MARKER_FILE, STATE_FILE } from "../open_engine.ts";
 import { serviceLogFile } from "../paths.ts";
 import { findStaleControlSockets } from "../transport/stale_socket.ts";
@@ -43,10 +44,11 @@ export async function purgeHost(
   const marker = new MarkerFile(join(dataDir, MARKER_FILE), { log: SILENT_LOG });
   const backend = await openBackend(SILENT_LOG, { marker, windows: config.windows });
   try {
+    if (command.deployment !== undefined) checkDeployment(command.deployment);
     const installation = installationId(dataDir);
     const deps: PurgeDeps = {
       backend,
-      ...purgeNetworks(backend.containers, join(dataDir, STATE_FILE)),
+      ...purgeNetworks(backend.containers, join(dataDir, STATE_FILE), command.deployment),
       isOurs: (tag) => isTagOf(installation, tag),
       findings: () => findings(dataDir, host),
       removeFile: removeOwnFile,
@@ -74,13 +76,14 @@ export async function purgeHost(
 function purgeNetworks(
   containers: ContainerNetworks | undefined,
   databasePath: string,
+  deployment: string | undefined,
 ): Pick<PurgeDeps, "purgeNetworks"> {
   if (!containers) return {};
   return {
     // Without a database that can be read, the default deployment is as good a guess as any; the marker knows more.
     purgeNetworks: async () =>
       containers.purge(
-        await readDeployment(databasePath).catch(() => ""),
+        deployment ?? await readDeployment(databasePath).catch(() => ""),
         await readContainerPlaces(databasePath).catch(() => []),
       ),
   };

@@ -138,6 +138,28 @@ function identityOf(status: Awaited<ReturnType<OverlaydClient["status"]>>): unkn
   };
 }
 
+Deno.test("purge --deployment removes the networks of one whose data directory is lost, and of no other", async () => {
+  await using rig = new DaemonRig();
+  const client = await rig.start();
+  await client.setLocalNodeId(1n);
+  await client.setupGlobalOverlay(globalRequest({ deployment: "prod", sliceCidr: SLICE }));
+  await attach(client, "c1");
+  client.close();
+  await rig.kill();
+  rig.system.takeReports();
+  Deno.removeSync(rig.dataDir, { recursive: true });
+  const bad = await rig.run(["purge", "--deployment", "a/b"]);
+  assertEquals(bad.code, 1);
+  assertStringIncludes(bad.err, "a/b");
+  assertEquals((await rig.run(["purge"])).code, 0);
+  assertEquals(rig.system.hns().endpoints.length, 1, "nothing tells of it");
+  const purged = await rig.run(["purge", "--deployment", "prod"]);
+  assertEquals(purged.code, 0, purged.out + purged.err);
+  const { networks, endpoints, namespaces } = rig.system.hns();
+  assertEquals([networks, endpoints, namespaces.length], [[], [], 1]);
+  rig.checkReports();
+});
+
 Deno.test("a host's adapter that gets its address late: the device has given it up and keeps off it [windows T82]", async () => {
   await using rig = new DaemonRig();
   using client = await rig.start([{ op: "vnics", ms: 1500 }]);

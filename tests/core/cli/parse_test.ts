@@ -71,6 +71,10 @@ Deno.test("parseCommandLine() accepts [daemon 18]", async (t) => {
       args: ["purge", "--dry-run", "--stop-daemon"],
       want: { kind: "purge", dryRun: true, stopDaemon: true },
     },
+    {
+      args: ["purge", "--deployment", "prod"],
+      want: { kind: "purge", dryRun: false, stopDaemon: false, deployment: "prod" },
+    },
   ];
   for (const { args, want } of cases) {
     await t.step(args.join(" ") || "(nothing)", () => assertEquals(parseCommandLine(args, "1.2.3"), want));
