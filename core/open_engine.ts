@@ -33,7 +33,7 @@ export async function openEngine(
   log: (part: string) => Log,
   { openBackend = selectBackend }: { readonly openBackend?: OpenBackend } = {},
 ): Promise<EngineHandle> {
-  const { dataDir, wireguard, uapiDir, windows, hcnUplinkAdapter } = config;
+  const { dataDir, wireguard, uapiDir, windows, hcnUplinkAdapter, removeAbandoned } = config;
   await makeDataDir(dataDir);
   const marker = new MarkerFile(join(dataDir, MARKER_FILE), { log: log("marker") });
   const backend = await openBackend(log("backend"), {
@@ -54,6 +54,7 @@ export async function openEngine(
         log: log("engine"),
         dataDir,
         version: VERSION,
+        removeAbandoned,
         resolver: systemResolver(),
         readNodeFiles: () => readNodeFiles((name) => readIfThere(join(dataDir, name))),
       });
