@@ -9,7 +9,8 @@ import { node as deviceNode, specOf } from "./support/device_rig.ts";
 import { fakePath } from "./support/fake_library.ts";
 import { auditHcn } from "./support/hcn_audit.ts";
 import { NETWORK_ID } from "./support/hcn_examples.ts";
-import { fakePaths, HcnNode, type HnsObject, type HnsState } from "./support/hcn_node.ts";
+import { fakePaths } from "./support/channel_pool.ts";
+import { HcnNode, type HnsObject, type HnsState } from "./support/hcn_node.ts";
 import { WintunHost } from "./support/wintun_host.ts";
 
 /** Longer than any call is waited for. */
@@ -62,13 +63,13 @@ Deno.test("an endpoint deleted by hand is made again: its id, address, hardware 
 
 Deno.test("networks deleted by hand are made again under their ids, with what was on them", async () => {
   await using node = await withContainers();
-  const { name } = await node.engine.setupServiceOverlay("db", "dedicated");
+  await node.engine.setupServiceOverlay("db", "dedicated");
   await node.attach("c3", undefined, "db");
   const before = node.state();
   for (const { id } of before.endpoints) await deleteByHand("Endpoint", id);
   for (const { id } of before.networks) await deleteByHand("Network", id);
   await node.drive(node.engine.reconcile());
-  assertEquals(auditHcn(node, [name]), []);
+  assertEquals(auditHcn(node), []);
   assertEquals(essence(node.state()), essence(before));
 });
 
@@ -116,7 +117,7 @@ Deno.test("a call of a repair that hangs, whichever, ends in a whole container a
     await node.drive(pass);
     await waitFor("HCN is called again", () => node.backend.containers.trouble === undefined);
     // A step at a time and not beside calls that are under way, which would be late then.
-    await node.drive(new Promise<void>((done) => void node.rig.clock.after(PAUSE_MS, done)), 1000);
+    await node.drive(new Promise<void>((done) => void node.rig.clock.after(PAUSE_MS, done)));
     await node.recover();
     const where = `${name} (${at}) hung`;
     // What a late call brought is given back by calls that nobody waits for.
