@@ -18,6 +18,7 @@ export interface DaemonFlags {
   readonly socket?: string | undefined;
   readonly service?: boolean | undefined;
   readonly cleanupOnExit?: boolean | undefined;
+  readonly removeAbandoned?: boolean | undefined;
   readonly wireguard?: WireGuardChoice | undefined;
 }
 
@@ -56,6 +57,8 @@ export interface DaemonConfig {
   readonly colour: boolean;
   /** Whether to remove the data plane at the end instead of leaving it to the next start. */
   readonly cleanupOnExit: boolean;
+  /** Windows: whether to remove what an earlier daemon attached once no container is in it any more. */
+  readonly removeAbandoned: boolean;
   /** Whether to run under the Windows service manager. */
   readonly service: boolean;
   readonly wireguard: WireGuardChoice;
@@ -80,6 +83,7 @@ export function resolveConfig(flags: DaemonFlags, environment: DaemonEnvironment
     logFilter: parseLogFilter(env.RUST_LOG),
     colour: environment.terminal && !env.NO_COLOR && !service,
     cleanupOnExit: flags.cleanupOnExit ?? false,
+    removeAbandoned: flags.removeAbandoned ?? false,
     service,
     wireguard: flags.wireguard ?? "auto",
     uapiDir: uapiDir(dataDir, environment),

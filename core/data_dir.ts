@@ -1,15 +1,22 @@
 /**
- * Claims a data directory for one process: an exclusive advisory lock on `overlayd.lock` in it.
+ * Claims a data directory for one process: an exclusive lock on `overlayd.lock` in the part of it that is ours.
  *
- * The lock is the kernel's (`flock`), so it ends with the process however that ends. The file's text is the
+ * The lock is the kernel's, so it ends with the process however that ends. The file's text is the
  * holder's pid and only serves messages.
  */
 import { dirname, join } from "@std/path";
 import { PermissionError, PreconditionError } from "./errors.ts";
-import { makePrivateDirectory } from "./transport/private_path.ts";
+import {
+  createPrivateFile,
+  ensureOwnDirectory,
+  makePrivateDirectory,
+  ownDirectory,
+} from "./transport/private_path.ts";
 
-/** Name of the lock file in the data directory. */
-export const LOCK_FILE = "overlayd.lock";
+/** The lock file of a data directory. */
+export function lockFile(dataDir: string): string {
+  return join(ownDirectory(dataDir), "overlayd.lock");
+}
 
 /** How long a Deno without `tryLock` (before 2.5) is given to find out that the lock is free. */
 const LOCK_WAIT_MS = 1000;
@@ -61,7 +68,7 @@ export async function lockDataDir(
     const file = await openLockFile(path);
     if (!file) return undefined;
     try {
-      if (!await tryLock(file)) throw new DataDirBusyError(path, await readPid(join(path, LOCK_FILE)));
+      if (!await tryLock(file)) throw new DataDirBusyError(path, await readPid(lockFile(path)));
       if (await isCurrent(file, path)) {
         await writePid(file);
         return new DataDirLock(file);
@@ -86,23 +93,25 @@ export async function claimDataDir(path: string): Promise<DataDirLock> {
 }
 
 /**
- * Makes a data directory, private, and what it is in. One that exists is left as it is.
+ * Makes the data directory if it is missing, private, and what in it is ours alone. One that is there keeps its rights.
  *
- * @throws {PermissionError} If this user may not.
- * @throws {PreconditionError} If it cannot be made for another reason.
+ * @throws As {@linkcode lockDataDir}.
  */
 export async function makeDataDir(path: string): Promise<void> {
   try {
     await Deno.mkdir(dirname(path), { recursive: true });
     makePrivateDirectory(path);
+    ensureOwnDirectory(path);
   } catch (error) {
+    if (error instanceof PermissionError) throw error;
     throw unusable(`cannot create data directory ${path}`, error);
   }
 }
 
 async function openLockFile(path: string): Promise<Deno.FsFile | undefined> {
   try {
-    return await Deno.open(join(path, LOCK_FILE), { read: true, write: true, create: true, mode: 0o600 });
+    createPrivateFile(lockFile(path));
+    return await Deno.open(lockFile(path), { read: true, write: true, create: true, mode: 0o600 });
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw unusable(`cannot write in data directory ${path}`, error);
@@ -140,7 +149,7 @@ async function tryLock(
 async function isCurrent(file: Deno.FsFile, path: string): Promise<boolean> {
   const locked = await file.stat();
   try {
-    const present = await Deno.stat(join(path, LOCK_FILE));
+    const present = await Deno.stat(lockFile(path));
     return present.ino === locked.ino && present.dev === locked.dev;
   } catch {
     return false;

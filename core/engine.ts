@@ -64,6 +64,8 @@ export interface EngineOptions {
   readonly readNodeFiles: () => Promise<NodeFiles>;
   /** For peers whose callers name a host. */
   readonly resolver: Resolver;
+  /** Whether containers taken over are detached when they seem to be no more; see {@linkcode ContainerSweeper}. */
+  readonly removeAbandoned?: boolean;
 }
 
 /** All operations; see {@linkcode OverlayService}. */
@@ -125,7 +127,12 @@ export class OverlayEngine implements OverlayService {
     if (backend.containers) {
       const networks = backend.containers;
       this.#containers = new Containers(this.#context, networks);
-      this.#sweeper = new ContainerSweeper(this.#context, { containers: this.#containers, networks });
+      const { removeAbandoned } = options;
+      this.#sweeper = new ContainerSweeper(this.#context, {
+        containers: this.#containers,
+        networks,
+        removeAbandoned,
+      });
     }
     const health = new PeerHealth(this.#context, (event) => {
       for (const listener of this.#listeners) listener(event);

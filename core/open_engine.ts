@@ -3,6 +3,7 @@
 import { join } from "@std/path";
 import type { DaemonConfig } from "./config.ts";
 import type { EngineHandle } from "./daemon.ts";
+import { makeDataDir } from "./data_dir.ts";
 import { type OpenBackend, selectBackend } from "./backend/select.ts";
 import { systemClock } from "./clock.ts";
 import { OverlayEngine } from "./engine.ts";
@@ -11,10 +12,14 @@ import { MarkerFile } from "./marker_file.ts";
 import { readNodeFiles } from "./node_config.ts";
 import { systemResolver } from "./resolver.ts";
 import { openStateStore } from "./state/state_store.ts";
+import { ownDirectory } from "./transport/private_path.ts";
 import { VERSION } from "./version.ts";
 
-/** Name of the state database in the data directory. */
-export const STATE_FILE = "overlayd.db";
+/** The state database of a data directory. */
+export function stateFile(dataDir: string): string {
+  return join(ownDirectory(dataDir), "overlayd.db");
+}
+
 /** Name of the marker file in the data directory. */
 export const MARKER_FILE = "agent_network.json";
 
@@ -28,8 +33,8 @@ export async function openEngine(
   log: (part: string) => Log,
   { openBackend = selectBackend }: { readonly openBackend?: OpenBackend } = {},
 ): Promise<EngineHandle> {
-  const { dataDir, wireguard, uapiDir, windows, hcnUplinkAdapter } = config;
-  await Deno.mkdir(dataDir, { recursive: true, mode: 0o700 });
+  const { dataDir, wireguard, uapiDir, windows, hcnUplinkAdapter, removeAbandoned } = config;
+  await makeDataDir(dataDir);
   const marker = new MarkerFile(join(dataDir, MARKER_FILE), { log: log("marker") });
   const backend = await openBackend(log("backend"), {
     marker,
@@ -39,7 +44,7 @@ export async function openEngine(
     ...(hcnUplinkAdapter === undefined ? {} : { hcnUplinkAdapter }),
   });
   try {
-    const store = openStateStore(join(dataDir, STATE_FILE));
+    const store = openStateStore(stateFile(dataDir));
     try {
       const engine = await OverlayEngine.start({
         backend,
@@ -49,6 +54,7 @@ export async function openEngine(
         log: log("engine"),
         dataDir,
         version: VERSION,
+        removeAbandoned,
         resolver: systemResolver(),
         readNodeFiles: () => readNodeFiles((name) => readIfThere(join(dataDir, name))),
       });

@@ -1,8 +1,8 @@
 /**
- * Writing files that hold secrets and must survive a crash: mode 0600, on disk before the call returns.
+ * Writing files that hold secrets and must survive a crash: private from the first byte, on disk before the call returns.
  */
 
-import { makePrivateFile } from "./transport/private_path.ts";
+import { createPrivateFile } from "./transport/private_path.ts";
 
 /** The few file operations that durable private files need; a fake can stop between any two. */
 export interface PrivateFileSystem {
@@ -10,7 +10,7 @@ export interface PrivateFileSystem {
   readTextFile(path: string): Promise<string | undefined>;
   /** Makes a directory and its parents, mode 0700; one that exists is left as it is. */
   ensureDirectory(path: string): Promise<void>;
-  /** Writes a new file of mode 0600 in place of what was there, and syncs it. */
+  /** Writes a new private file in place of what was there, and syncs it. */
   writeFile(path: string, text: string): Promise<void>;
   /** Moves a file over another. */
   rename(from: string, to: string): Promise<void>;
@@ -40,10 +40,10 @@ export const HOST_FILES: PrivateFileSystem = {
   },
 
   async writeFile(path: string, text: string): Promise<void> {
-    // The mode counts for new files only, so a left-over of a crash goes first.
+    // Rights are given to new files only, so a left-over of a crash goes first.
     await Deno.remove(path).catch(ignoreNotFound);
-    using file = await Deno.open(path, { createNew: true, write: true, mode: 0o600 });
-    makePrivateFile(path);
+    if (!createPrivateFile(path)) throw new Deno.errors.AlreadyExists(`${path} is being written by another`);
+    using file = await Deno.open(path, { write: true });
     const bytes = new TextEncoder().encode(text);
     for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
     await file.sync();

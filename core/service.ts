@@ -135,7 +135,7 @@ export interface StatusDetail {
   readonly dataDir: string;
   /** Implementation of WireGuard in use: `kernel`, `userspace`, `none` with a reason. */
   readonly wireguard: { readonly kind: "kernel" | "userspace" | "none"; readonly reason?: string };
-  /** The service that attaches containers of Windows, and why it does not answer; absent where there is none. */
+  /** The service that attaches containers of Windows, and what is wrong with it; absent where there is none. */
   readonly containers?: { readonly kind: "hcn"; readonly problem?: string };
   readonly global?: {
     readonly deployment: string;

@@ -41,6 +41,20 @@ export interface ContainerEndpointSpec {
   readonly onNamespace: (namespace: string) => Promise<void>;
 }
 
+/** A container's connection. */
+export interface ContainerConnection {
+  /** Id of the namespace, which is not always the one that was asked for. */
+  readonly namespace: string;
+  /** Hardware address of the endpoint, as the host writes it, if it says one. */
+  readonly mac?: string;
+}
+
+/** An endpoint that has to be there, in a namespace that has been made. */
+export interface ContainerRepairSpec extends Omit<ContainerEndpointSpec, "onNamespace"> {
+  /** Hardware address that it had. */
+  readonly mac?: string;
+}
+
 /** Where a container is. */
 export interface ContainerPlace {
   /** Absent: its endpoints are in none. */
@@ -59,15 +73,20 @@ export interface FoundEndpoint {
   /** Absent: it is in none. */
   readonly namespace?: string;
   readonly ip?: string;
+  readonly mac?: string;
+}
+
+/** Ids of what the host has. */
+export interface ContainerPresence {
+  readonly namespaces: ReadonlySet<string>;
+  readonly allEndpoints: ReadonlySet<string>;
 }
 
 /** Everything of this deployment that was found. */
-export interface ContainerSurvey {
+export interface ContainerSurvey extends ContainerPresence {
   readonly endpoints: readonly FoundEndpoint[];
-  /** Ids of all namespaces of the host. */
-  readonly namespaces: ReadonlySet<string>;
-  /** Ids of all endpoints of the host. */
-  readonly allEndpoints: ReadonlySet<string>;
+  /** Namespaces that say that no container is in them. One that does not tell is not among them. */
+  readonly emptyNamespaces: ReadonlySet<string>;
 }
 
 /** See the module. All methods may throw `OverlayError`s. */
@@ -93,10 +112,15 @@ export interface ContainerNetworks {
 
   /**
    * Connects a container. All or nothing.
-   * @returns Id of the namespace, which is not always the one that was asked for.
    * @throws {IncompleteUndoError} If it failed and so did undoing it.
    */
-  attach(spec: ContainerEndpointSpec): Promise<string>;
+  attach(spec: ContainerEndpointSpec): Promise<ContainerConnection>;
+  /**
+   * Makes a connection whole that was damaged from outside: the endpoint is made again as it was, and put into its
+   * namespace. What is there already is kept, so it may be tried again after an error.
+   * @returns `lost` if the namespace is gone: a container cannot be given another one.
+   */
+  repair(spec: ContainerRepairSpec): Promise<"whole" | "lost">;
   /** Whether a place is whole, gone, or neither. */
   inspect(place: ContainerPlace): Promise<"whole" | "gone" | "broken">;
   /**
@@ -106,7 +130,9 @@ export interface ContainerNetworks {
   detach(place: ContainerPlace): Promise<void>;
   /** Endpoints in a namespace, if all of them are this deployment's; `undefined` if not, or if there is none. */
   claim(deployment: string, namespace: string): Promise<readonly string[] | undefined>;
-  /** Lists what there is. */
+  /** Lists ids: three calls, however much there is. Networks that are gone are believed in no longer. */
+  present(): Promise<ContainerPresence>;
+  /** Lists what there is, and reads all of it. */
   survey(deployment: string): Promise<ContainerSurvey>;
   /**
    * Removes everything of this installation, for good: networks that the marker knows, or that are named as the

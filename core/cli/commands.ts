@@ -22,6 +22,10 @@ export const SERVE_FLAGS: readonly FlagSpec[] = [
   DATA_DIR,
   SOCKET,
   { name: "cleanup-on-exit", help: "Remove the data plane when the daemon ends, instead of leaving it up" },
+  {
+    name: "remove-abandoned",
+    help: "Windows: remove what an earlier daemon attached when no container is in it for 10 minutes",
+  },
   { name: "log-format", value: "text|json", help: "Form of the log records on stdout [default: text]" },
   {
     name: "wireguard",

@@ -20,6 +20,7 @@ export interface ServeCommand extends Location {
   /** Run under the Windows service manager; ignored elsewhere. */
   readonly service: boolean;
   readonly cleanupOnExit: boolean;
+  readonly removeAbandoned: boolean;
   readonly logFormat: "text" | "json";
   readonly wireguard: "auto" | "kernel" | "userspace";
 }
@@ -99,6 +100,7 @@ function serveCommand(values: FlagValues): ServeCommand {
     kind: "serve",
     service: values.has("service"),
     cleanupOnExit: values.has("cleanup-on-exit"),
+    removeAbandoned: values.has("remove-abandoned"),
     logFormat: choice(values, "log-format", ["text", "json"]) ?? "text",
     wireguard: choice(values, "wireguard", ["auto", "kernel", "userspace"]) ?? "auto",
     ...location(values),

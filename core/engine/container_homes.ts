@@ -1,11 +1,12 @@
 /** On which network a container of Windows belongs, and which address it has there. */
 
+import type { ContainerNetworkSpec } from "../backend/containers.ts";
 import { AlreadyExistsError, PreconditionError } from "../errors.ts";
 import { formatIp, type IpAddress, ipEquals, parseIp } from "../ip/address.ts";
 import { type IpPrefix, parsePrefix, prefixContains } from "../ip/prefix.ts";
 import { gatewayOf } from "../ipam/subnet_registry.ts";
 import { isHcnEntry, serviceOwner } from "../marker.ts";
-import type { LeaseRecord } from "../state/records.ts";
+import type { ContainerEndpointRecord, LeaseRecord } from "../state/records.ts";
 import { servicePoolName } from "./address_book.ts";
 import type { EngineContext } from "./context.ts";
 
@@ -55,7 +56,22 @@ export class ContainerHomes {
       }
       return { service, subnet: marked };
     }
-    const slice = store.settings.globalSettings?.sliceCidr;
+    return this.#base();
+  }
+
+  /** Where a recorded container is. */
+  async homeOf({ network }: Pick<ContainerEndpointRecord, "network">): Promise<ContainerHome> {
+    return network === undefined ? this.#base() : await this.of(network);
+  }
+
+  /** The network of a home as the backend is asked for it. */
+  networkSpec({ service, subnet }: ContainerHome): ContainerNetworkSpec {
+    const deployment = this.#context.store.settings.globalSettings?.deployment ?? "";
+    return { deployment, ...(service === undefined ? {} : { service }), subnet };
+  }
+
+  #base(): ContainerHome {
+    const slice = this.#context.store.settings.globalSettings?.sliceCidr;
     if (slice !== undefined) return { subnet: parsePrefix(slice)! };
     throw new PreconditionError(
       "no node slice assigned yet: send setup_global_overlay with slice_cidr, or have overlay_bootstrap.json name it",

@@ -1,26 +1,46 @@
 /**
  * Keeps records and host in agreement for containers of Windows.
  *
- * Often: what broke off is finished or undone. Seldom: everything that is this deployment's is listed; what no
- * record tells of is taken over, what is gone is forgotten, an endpoint in no namespace goes when two sweeps have
- * seen it. None of this waits for anything, nor does anything wait for it: the service may hang.
+ * Often: what broke off is finished or undone, what was deleted from outside is made again. Seldom: everything that
+ * is this deployment's is read; what no record tells of is taken over, what is gone is forgotten, an endpoint in no
+ * namespace goes when two sweeps have seen it, and, where that is wanted, what was taken over and has no container. None of this waits for anything, nor does anything wait for it: the service may hang.
  */
 
-import type { ContainerNetworks, ContainerSurvey, FoundEndpoint } from "../backend/containers.ts";
+import type {
+  ContainerNetworks,
+  ContainerPresence,
+  ContainerSurvey,
+  FoundEndpoint,
+} from "../backend/containers.ts";
 import { describeError } from "../errors.ts";
+import { ContainerImports } from "./container_imports.ts";
 import type { Containers } from "./containers.ts";
-import type { EngineContext } from "./context.ts";
+import { containerHandle, CONTAINERS, type EngineContext } from "./context.ts";
 
 const SETTLE_INTERVAL_MS = 30_000;
 const SWEEP_INTERVAL_MS = 600_000;
+/** What was taken over goes when sweeps have found no container in it for so long. */
+const ABANDONED_MS = 600_000;
+
+/** What a {@linkcode ContainerSweeper} works with. */
+export interface SweeperParts {
+  readonly containers: Containers;
+  readonly networks: ContainerNetworks;
+  /** Whether what was taken over and has no container is removed: HCN may not list one that is merely stopped. */
+  readonly removeAbandoned?: boolean | undefined;
+}
 
 /** See the module. */
 export class ContainerSweeper {
   readonly #context: EngineContext;
   readonly #containers: Containers;
   readonly #networks: ContainerNetworks;
+  readonly #imports: ContainerImports;
+  readonly #removesAbandoned: boolean;
   /** Endpoints in no namespace that the last sweep saw. */
   #orphans = new Set<string>();
+  /** Endpoints in a namespace without a container: since when, monotonic. */
+  #abandoned = new Map<string, number>();
   /** End of the queue of passes. */
   #passes: Promise<void> = Promise.resolve();
   #hasSwept = false;
@@ -28,15 +48,20 @@ export class ContainerSweeper {
   #cancelSweep = (): void => {};
   #stopped = false;
 
-  constructor(context: EngineContext, parts: { containers: Containers; networks: ContainerNetworks }) {
+  constructor(context: EngineContext, parts: SweeperParts) {
     this.#context = context;
     this.#containers = parts.containers;
     this.#networks = parts.networks;
+    this.#imports = new ContainerImports(context, parts);
+    this.#removesAbandoned = parts.removeAbandoned ?? false;
   }
 
   /** Begins to work; the first passes run at once, beside whatever comes. */
   start(): void {
-    this.#networks.onRecovered(() => void this.settle());
+    this.#networks.onRecovered(() => {
+      this.#containers.serviceRecovered();
+      void this.settle();
+    });
     this.#scheduleSettle();
     this.#scheduleSweep();
     void this.settle();
@@ -57,13 +82,38 @@ export class ContainerSweeper {
     this.#cancelSweep();
   }
 
-  /** Finishes and undoes what broke off; resolves when that is done. */
+  /** Finishes and undoes what broke off, makes again what is missing; resolves when that is done. */
   settle(): Promise<void> {
     return this.#enqueue(async () => {
       const { containerEndpoints } = this.#context.store;
       const open = [...containerEndpoints.values()].filter((record) => record.phase !== "ready");
       await Promise.all(open.map(({ endpoint }) => this.#containers.settle(endpoint)));
+      await this.#mend();
     });
+  }
+
+  /** Nothing is asked of a service that answers nothing, nor where there is nothing to look for. */
+  async #mend(): Promise<void> {
+    const { store, problems } = this.#context;
+    if (!this.#containers.isAnythingThere()) return void problems.delete(CONTAINERS);
+    if (this.#networks.trouble !== undefined || !store.settings.globalSettings) return;
+    const present = await this.#look();
+    if (!present) return;
+    await this.#containers.ensureNetworks();
+    await this.#checkRecords(present);
+  }
+
+  /** What there is; `undefined` if it cannot be told, which is told in the status, and once in the log. */
+  async #look(): Promise<ContainerPresence | undefined> {
+    const { problems, log } = this.#context;
+    try {
+      return await this.#networks.present();
+    } catch (error) {
+      const problem = `containers cannot be looked after: ${describeError(error)}`;
+      if (problems.get(CONTAINERS) !== problem) log.warn("cannot look after the containers", { err: error });
+      problems.set(CONTAINERS, problem);
+      return undefined;
+    }
   }
 
   /** Compares everything; resolves when that is done. */
@@ -72,18 +122,23 @@ export class ContainerSweeper {
       const deployment = this.#context.store.settings.globalSettings?.deployment;
       if (deployment === undefined) return;
       const survey = await this.#networks.survey(deployment);
-      await this.#checkRecords(survey);
+      await this.#checkRecords(survey, homesOf(survey));
       await this.#takeOver(survey);
       await this.#removeOrphans(survey);
+      if (this.#removesAbandoned) await this.#removeAbandoned(survey);
     });
   }
 
-  /** What the survey shows in its place need not be looked at again. */
-  async #checkRecords({ namespaces, allEndpoints }: ContainerSurvey): Promise<void> {
+  /** What is listed need not be looked at, unless there is trouble. @param homes Where endpoints were found. */
+  async #checkRecords(
+    { namespaces, allEndpoints }: ContainerPresence,
+    homes: ReadonlyMap<string, string | undefined> = new Map(),
+  ): Promise<void> {
     const { problems, store } = this.#context;
     for (const { endpoint, namespace, containerId } of [...store.containerEndpoints.values()]) {
       const isListed = allEndpoints.has(endpoint) && namespaces.has(namespace);
-      if (isListed && !problems.has(`container:${containerId}`)) continue;
+      const isHome = !homes.has(endpoint) || homes.get(endpoint) === namespace;
+      if (isListed && isHome && !problems.has(containerHandle(containerId))) continue;
       await this.#containers.check(endpoint);
     }
   }
@@ -92,7 +147,7 @@ export class ContainerSweeper {
     for (const found of endpoints) {
       const { namespace, endpoint } = found;
       if (namespace === undefined || this.#context.store.containerEndpoints.has(endpoint)) continue;
-      await this.#containers.adopt({ ...found, namespace });
+      await this.#imports.adopt({ ...found, namespace });
     }
   }
 
@@ -103,7 +158,21 @@ export class ContainerSweeper {
     const before = this.#orphans;
     this.#orphans = new Set(orphans.map(({ endpoint }) => endpoint));
     for (const orphan of orphans) {
-      if (before.has(orphan.endpoint)) await this.#containers.removeOrphan(orphan);
+      if (before.has(orphan.endpoint)) await this.#imports.removeOrphan(orphan);
+    }
+  }
+
+  /** Sweeps one after the other have to agree; one that finds a container, or cannot tell, begins anew. */
+  async #removeAbandoned({ emptyNamespaces }: ContainerSurvey): Promise<void> {
+    const { store, clock } = this.#context;
+    const nowMs = clock.monotonicMs();
+    const before = this.#abandoned;
+    this.#abandoned = new Map();
+    for (const { endpoint, namespace, isImported, phase } of [...store.containerEndpoints.values()]) {
+      if (!isImported || phase !== "ready" || !emptyNamespaces.has(namespace)) continue;
+      const sinceMs = before.get(endpoint) ?? nowMs;
+      this.#abandoned.set(endpoint, sinceMs);
+      if (nowMs - sinceMs >= ABANDONED_MS) await this.#imports.removeAbandoned(endpoint);
     }
   }
 
@@ -131,4 +200,8 @@ export class ContainerSweeper {
     const again = (): void => void this.sweep().then(() => this.#scheduleSweep());
     this.#cancelSweep = this.#context.clock.after(SWEEP_INTERVAL_MS, again);
   }
+}
+
+function homesOf({ endpoints }: ContainerSurvey): Map<string, string | undefined> {
+  return new Map(endpoints.map(({ endpoint, namespace }) => [endpoint, namespace]));
 }

@@ -6,12 +6,7 @@
  * What is in HCN may outlive a loss of power, so every step is recorded durably.
  */
 
-import type {
-  ContainerEndpointSpec,
-  ContainerNetworks,
-  ContainerNetworkSpec,
-  FoundEndpoint,
-} from "../backend/containers.ts";
+import type { ContainerEndpointSpec, ContainerNetworks } from "../backend/containers.ts";
 import {
   AlreadyExistsError,
   attachIsLate,
@@ -28,7 +23,8 @@ import type { AttachHandle, AttachRequest } from "../service.ts";
 import type { ContainerEndpointRecord } from "../state/records.ts";
 import { DEFAULT_CLUSTER_CIDR } from "./address_book.ts";
 import { type ContainerHome, ContainerHomes, EXTERNAL_POOL } from "./container_homes.ts";
-import type { EngineContext } from "./context.ts";
+import { ContainerRepair } from "./container_repair.ts";
+import { containerHandle, type EngineContext } from "./context.ts";
 import { dnsOf, keepDnsDefaults } from "./dns_defaults.ts";
 
 /** An attach takes no longer; the caller itself sets no limit, and is answered within 30 s whatever happens. */
@@ -36,11 +32,6 @@ const ATTACH_LIMIT_MS = 25_000;
 
 /** Handles that are closed slowly keep even what was done in time from being answered in time. */
 const ANSWER_LIMIT_MS = 29_000;
-
-/** Key of a container in locks, leases and what operators see. */
-export function containerHandle(containerId: string): string {
-  return `container:${containerId}`;
-}
 
 /** A container as the caller names it. */
 export type ContainerHandle = AttachHandle & { readonly platform: "windows_container" };
@@ -58,6 +49,7 @@ export class Containers {
   readonly #context: EngineContext;
   readonly #networks: ContainerNetworks;
   readonly #homes: ContainerHomes;
+  readonly #repair: ContainerRepair;
   /** Releases under way, by endpoint. */
   readonly #releases = new Map<string, Promise<void>>();
 
@@ -65,6 +57,7 @@ export class Containers {
     this.#context = context;
     this.#networks = networks;
     this.#homes = new ContainerHomes(context);
+    this.#repair = new ContainerRepair(context, networks);
   }
 
   /** Attaching again to the same service gives the same place, as long as it is whole. */
@@ -105,10 +98,20 @@ export class Containers {
         );
       }
       // One that was taken over may tell no address, and a service may have come by a network of its own since.
-      if (record.network === home.service && record.ip !== "") return record;
+      if (record.network === home.service && record.ip !== "") return await this.#claimed(record);
     }
     for (const record of records) await this.release(record);
     return undefined;
+  }
+
+  /** One that was taken over is its caller's again. */
+  async #claimed(record: ContainerEndpointRecord): Promise<ContainerEndpointRecord> {
+    if (!record.isImported) return record;
+    const { isImported: _, ...claimed } = record;
+    await this.#context.store.commit("attach_container windows: claim", (write) => {
+      write.putContainerEndpoint(claimed);
+    });
+    return claimed;
   }
 
   async #attachNew(
@@ -129,6 +132,7 @@ export class Containers {
       ...(home.service === undefined ? {} : { network: home.service }),
       ip,
       pool,
+      dns,
       phase: "pending",
     };
     try {
@@ -156,8 +160,8 @@ export class Containers {
       record = next;
     };
     try {
-      const namespace = await this.#networks.attach({
-        network: this.#networkSpec(home),
+      const { namespace, mac } = await this.#networks.attach({
+        network: this.#homes.networkSpec(home),
         containerId: record.containerId,
         endpoint: record.endpoint,
         namespace: record.namespace,
@@ -171,7 +175,7 @@ export class Containers {
       // Whoever asked has been told that it failed, and will never detach it.
       const isTold = clock.monotonicMs() >= giveUpAtMs + ANSWER_LIMIT_MS - ATTACH_LIMIT_MS;
       if (isTold) throw attachIsLate(record.containerId);
-      await put("done", { ...record, namespace, phase: "ready" });
+      await put("done", { ...record, namespace, ...(mac === undefined ? {} : { mac }), phase: "ready" });
     } catch (error) {
       await this.#undo(record, { isLeft: isMade || error instanceof IncompleteUndoError, cause: error });
       throw error;
@@ -208,7 +212,7 @@ export class Containers {
     for (const { containerId } of records) {
       await locks.run({ [containerHandle(containerId)]: "write" }, async () => {
         for (const record of this.#recordsOf((one) => one.containerId === containerId && isMeant(one))) {
-          await this.#tryRelease(record);
+          await this.tryRelease(record);
         }
       });
     }
@@ -231,7 +235,7 @@ export class Containers {
   }
 
   /** What is once recorded as to be removed will be, so a failure to do it now is told to operators alone. */
-  async #tryRelease(record: ContainerEndpointRecord): Promise<void> {
+  async tryRelease(record: ContainerEndpointRecord): Promise<void> {
     const { problems, log } = this.#context;
     const handle = containerHandle(record.containerId);
     await this.#intend(record);
@@ -290,76 +294,45 @@ export class Containers {
 
   /** Finishes or undoes what broke off. One that is being worked on is none. */
   async settle(endpoint: string): Promise<void> {
-    await this.#lockedIfFree(endpoint, async (record) => {
+    await this.lockedIfFree(endpoint, async (record) => {
       if (record.phase === "ready") return;
       this.#context.log.info("settling what was interrupted", {
         object: containerHandle(record.containerId),
       });
-      await this.#tryRelease(record);
+      await this.tryRelease(record);
     });
   }
 
-  /** Looks whether a ready attachment is still there: one that is gone is forgotten, a damaged one is told. */
+  /** Looks whether a ready attachment is still there: one that is gone is forgotten, a damaged one is mended. */
   async check(endpoint: string): Promise<void> {
-    const { problems, log } = this.#context;
-    await this.#lockedIfFree(endpoint, async (record) => {
-      if (record.phase !== "ready") return;
-      const handle = containerHandle(record.containerId);
-      const state = await this.#inspect(record);
-      if (state === "whole") return void problems.delete(handle);
-      if (state === "broken") {
-        problems.set(
-          handle,
-          "its HCN endpoint or namespace was removed behind the daemon's back: attach it again",
-        );
-        return;
-      }
-      log.warn("an attached container is gone from HCN and is forgotten", { handle, ip: record.ip });
+    await this.lockedIfFree(endpoint, async (record) => {
+      if (record.phase !== "ready" || await this.#repair.check(record) === "kept") return;
+      this.#context.log.warn(
+        "an attached container is gone from HCN and is forgotten; if it runs, it has no network",
+        { handle: containerHandle(record.containerId), ip: record.ip },
+      );
       await this.#drop(record);
     });
   }
 
-  /** Takes over an endpoint of ours that no record tells of, so that its address is not handed out again. */
-  async adopt(found: FoundEndpoint & { readonly namespace: string }): Promise<void> {
-    const { store, locks, log } = this.#context;
-    const { endpoint, namespace, containerId, service, ip } = found;
-    const handle = containerHandle(containerId);
-    if (!locks.isFree({ [handle]: "write" })) return;
-    await locks.run({ [handle]: "write" }, async () => {
-      const place = { namespace, endpoints: [endpoint] };
-      if (store.containerEndpoints.has(endpoint) || await this.#networks.inspect(place) === "gone") return;
-      const lease = this.#homes.leaseOf(handle, { service, ip });
-      const record: ContainerEndpointRecord = {
-        endpoint,
-        namespace,
-        containerId,
-        service: service ?? "",
-        ...(service === undefined ? {} : { network: service }),
-        ip: ip ?? "",
-        pool: lease?.pool ?? EXTERNAL_POOL,
-        phase: "ready",
-      };
-      await store.commit("import container", (write) => {
-        write.putContainerEndpoint(record);
-        if (lease) write.putLease(lease);
-      });
-      log.warn("took over a container that no record tells of", { handle, namespace, ip });
-    });
+  /** Whether anything of ours should be in HCN. */
+  isAnythingThere(): boolean {
+    return this.#repair.isNeeded();
   }
 
-  /** Deletes an endpoint of ours that is in no namespace and that no record tells of. */
-  async removeOrphan({ endpoint, containerId }: FoundEndpoint): Promise<void> {
-    const { store, locks, log } = this.#context;
-    await locks.run({ [containerHandle(containerId)]: "write" }, async () => {
-      if (store.containerEndpoints.has(endpoint)) return;
-      log.warn("removing an endpoint of ours that belongs to nothing", { endpoint, container: containerId });
-      await this.#networks.detach({ endpoints: [endpoint] });
-    });
+  /** Makes networks again that should be there and are not. */
+  ensureNetworks(): Promise<void> {
+    return this.#repair.ensureNetworks();
+  }
+
+  /** Whatever could not be mended is tried anew at once: the service works again. */
+  serviceRecovered(): void {
+    this.#repair.reset();
   }
 
   /** Makes the network of a dedicated service. */
   ensureNetwork(service: string, subnet: string): Promise<void> {
-    return this.#networks.ensureNetwork(this.#networkSpec({ service, subnet: parsePrefix(subnet)! }));
+    return this.#networks.ensureNetwork(this.#homes.networkSpec({ service, subnet: parsePrefix(subnet)! }));
   }
 
   /**
@@ -394,15 +367,19 @@ export class Containers {
     for (const record of this.#recordsOf(() => true)) await this.release(record);
   }
 
-  /** Runs with a record and the lock of its container, unless somebody has that. */
-  async #lockedIfFree(
+  /** Runs with a record and the locks of its container and service, unless somebody has them. */
+  async lockedIfFree(
     endpoint: string,
     work: (record: ContainerEndpointRecord) => Promise<void>,
   ): Promise<void> {
     const { store, locks } = this.#context;
     const before = store.containerEndpoints.get(endpoint);
     if (!before) return;
-    const keys = { [containerHandle(before.containerId)]: "write" } as const;
+    const service = before.network ?? before.service;
+    const keys = {
+      [containerHandle(before.containerId)]: "write",
+      ...(service === "" ? {} : { [`service:${service}`]: "read" } as const),
+    } as const;
     if (!locks.isFree(keys)) return;
     await locks.run(keys, async () => {
       const record = store.containerEndpoints.get(endpoint);
@@ -416,10 +393,6 @@ export class Containers {
 
   #recordsOf(isMeant: (record: ContainerEndpointRecord) => boolean): ContainerEndpointRecord[] {
     return [...this.#context.store.containerEndpoints.values()].filter(isMeant);
-  }
-
-  #networkSpec({ service, subnet }: ContainerHome): ContainerNetworkSpec {
-    return { deployment: this.#deployment, ...(service === undefined ? {} : { service }), subnet };
   }
 
   get #deployment(): string {

@@ -32,6 +32,14 @@ export interface EngineContext {
   readonly problems: Map<string, string>;
 }
 
+/** Object id of what containers of Windows depend on. */
+export const CONTAINERS = "containers";
+
+/** Key of a container of Windows in locks, leases and what operators see. */
+export function containerHandle(containerId: string): string {
+  return `container:${containerId}`;
+}
+
 /** A fresh key pair as it is kept. */
 export function newKeyRecord(): KeyRecord {
   return toKeyRecord(generateKeyPair((bytes) => void crypto.getRandomValues(bytes)));

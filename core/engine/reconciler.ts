@@ -11,7 +11,7 @@ import type { AttachmentRecord, Phase } from "../state/records.ts";
 import type { StateStore } from "../state/state_store.ts";
 import { slicedBreath } from "../turnstile.ts";
 import type { Attachments } from "./attachments.ts";
-import { type EngineContext, isTagOf, TAG_PREFIX } from "./context.ts";
+import { CONTAINERS, type EngineContext, isTagOf, TAG_PREFIX } from "./context.ts";
 import { findDevice, wantedRoutes } from "./devices.ts";
 import type { GlobalOverlay } from "./global_overlay.ts";
 import { guestHandle, type Guests } from "./guests.ts";
@@ -359,6 +359,7 @@ function retriesOf(
   { settings, services, attachments, guests, containerEndpoints }: StateStore,
 ): RepairAction[] | undefined {
   const why = "there was trouble before";
+  if (object === CONTAINERS) return [];
   if (object === "global") {
     if (!settings.globalDevice) return undefined;
     return settings.globalDevice.phase === "ready" ? [{ kind: "device", service: "", why }] : [];

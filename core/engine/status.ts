@@ -15,8 +15,7 @@ import type { Phase } from "../state/records.ts";
 import { peerKey } from "../state/state_store.ts";
 import { encodeKey } from "../wireguard/keys.ts";
 import { DEFAULT_CLUSTER_CIDR, servicePoolName } from "./address_book.ts";
-import { containerHandle } from "./containers.ts";
-import type { EngineContext } from "./context.ts";
+import { containerHandle, CONTAINERS, type EngineContext } from "./context.ts";
 import type { DeviceReader } from "./devices.ts";
 import { guestHandle } from "./guests.ts";
 import { nodeLeases } from "./global_overlay.ts";
@@ -182,9 +181,9 @@ function deviceStatus(name: string, scope: PeerScope, { kind, crypto, drops }: D
 }
 
 /** The service that containers depend on; absent where they depend on none. */
-function containersDetail({ backend }: EngineContext): Pick<StatusDetail, "containers"> {
+function containersDetail({ backend, problems }: EngineContext): Pick<StatusDetail, "containers"> {
   if (!backend.containers) return {};
-  const { trouble } = backend.containers;
+  const trouble = backend.containers.trouble ?? problems.get(CONTAINERS);
   return { containers: trouble === undefined ? { kind: "hcn" } : { kind: "hcn", problem: trouble } };
 }
 

@@ -12,7 +12,7 @@ import { describeError, PreconditionError } from "../errors.ts";
 import { SILENT_LOG } from "../log.ts";
 import { MarkerFile } from "../marker_file.ts";
 import { checkDeployment } from "../network/validate.ts";
-import { MARKER_FILE, STATE_FILE } from "../open_engine.ts";
+import { MARKER_FILE, stateFile } from "../open_engine.ts";
 import { serviceLogFile } from "../paths.ts";
 import { findStaleControlSockets } from "../transport/stale_socket.ts";
 import type { OperatorContext } from "./client.ts";
@@ -48,7 +48,7 @@ export async function purgeHost(
     const installation = installationId(dataDir);
     const deps: PurgeDeps = {
       backend,
-      ...purgeNetworks(backend.containers, join(dataDir, STATE_FILE), command.deployment),
+      ...purgeNetworks(backend.containers, stateFile(dataDir), command.deployment),
       isOurs: (tag) => isTagOf(installation, tag),
       findings: () => findings(dataDir, host),
       removeFile: removeOwnFile,
@@ -95,7 +95,7 @@ async function findings(
 ): Promise<Omit<PurgeFindings, "inventory">> {
   const dataDirOwner = await Deno.stat(dataDir).then(({ uid }) => uid ?? undefined, () => undefined);
   const endpoints = planEndpoints(config, { host: environment, dataDirOwner, groupId: undefined });
-  const hostSettings = await readHostSettings(join(dataDir, STATE_FILE)).catch(async (error) => {
+  const hostSettings = await readHostSettings(stateFile(dataDir)).catch(async (error) => {
     // A broken database must not keep the rest from being removed.
     await context.err(`warning: ${describeError(error)}; host settings stay as they are\n`);
     return {};

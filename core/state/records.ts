@@ -109,6 +109,12 @@ export interface ContainerEndpointRecord {
   readonly ip: string;
   /** `node`, `service:<name>`, or `external`: an address of none of our pools. */
   readonly pool: string;
+  /** Hardware address, as the host writes it. */
+  readonly mac?: string;
+  /** The resolver that it was given; absent where that is not known. */
+  readonly dns?: { readonly server?: string; readonly domain?: string };
+  /** Taken over from an earlier daemon, and not attached again since: nobody may ever detach it. */
+  readonly isImported?: true;
   readonly phase: Phase;
 }
 

@@ -1,5 +1,5 @@
 /**
- * The daemon's durable state: `<data_dir>/overlayd.db`, SQLite in WAL mode.
+ * The daemon's durable state: `overlayd.db`, SQLite in WAL mode, in the directory that is ours.
  *
  * The store keeps every record in memory too, loaded once, so that reads cost nothing and `status` never
  * touches the disk. Writes are transactions of two strengths:
@@ -14,7 +14,7 @@
  * Memory follows only when a transaction has succeeded.
  */
 
-import { makePrivateFile } from "../transport/private_path.ts";
+import { ensurePrivateFile } from "../transport/private_path.ts";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { setImmediate } from "node:timers";
 import type {
@@ -94,19 +94,17 @@ export interface StateStore {
 export { peerKey };
 
 /**
- * Opens or makes the database with mode 0600 (SQLite gives its WAL the same); the directory must exist.
+ * Opens or makes the database, private. What SQLite makes beside it has the same mode on Unix; on Windows it has what
+ * the directory hands down. The directory must exist.
  *
  * @throws {PreconditionError} If a newer release wrote it.
  */
 export function openStateStore(path: string): StateStore {
-  Deno.openSync(path, { create: true, write: true, mode: 0o600 }).close();
-  makePrivateFile(path);
+  ensurePrivateFile(path);
   const db = new DatabaseSync(path);
   try {
     db.exec("PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 2000");
     migrate(db, path);
-    // On Unix SQLite gives them the mode of the database.
-    for (const suffix of ["-wal", "-shm"]) makePrivateFile(`${path}${suffix}`);
     return new SqliteStateStore(db);
   } catch (error) {
     db.close();

@@ -6,7 +6,8 @@
  *      4  u32 index, IPv4            104  u32 state: 1 up
  *      8  address of the next one    108  u32 index, IPv6
  *     24  of its first address       208  address of its first gateway
- *     72  of its friendly name       224  u64 LUID
+ *     64  of its description         224  u64 LUID
+ *     72  of its friendly name
  *     96  u32 MTU
  *
  * and of `IP_ADAPTER_UNICAST_ADDRESS`: 8 address of the next one, 16 address of a `sockaddr`.
@@ -41,6 +42,8 @@ const STATE_UP = 1;
 export interface Adapter {
   /** Friendly name, such as `Ethernet 2`. */
   readonly name: string;
+  /** What kind it is, as its driver says, such as `Hyper-V Virtual Ethernet Adapter #2`. */
+  readonly description: string;
   readonly luid: bigint;
   /** Index for IPv4 and for IPv6; 0 where it lacks that. */
   readonly index: { readonly 4: number; readonly 6: number };
@@ -114,9 +117,9 @@ export function decodeAdapters(view: DataView, base: bigint): Adapter[] {
 }
 
 function decodeAdapter(view: DataView, at: number, base: bigint): Adapter {
-  const name = placeAt(view, at + 72, base);
   return {
-    name: name === undefined ? "" : decodeWide((index) => view.getUint16(name + 2 * index, true)),
+    name: readText(view, at + 72, base),
+    description: readText(view, at + 64, base),
     luid: view.getBigUint64(at + 224, true),
     index: { 4: view.getUint32(at + 4, true), 6: view.getUint32(at + 108, true) },
     mtuBytes: view.getUint32(at + 96, true),
@@ -135,6 +138,11 @@ function decodeAddresses(view: DataView, first: number | undefined, base: bigint
     if (family === AF_INET || family === AF_INET6) addresses.push(readSockaddr(view, sockaddr));
   }
   return addresses;
+}
+
+function readText(view: DataView, at: number, base: bigint): string {
+  const text = placeAt(view, at, base);
+  return text === undefined ? "" : decodeWide((index) => view.getUint16(text + 2 * index, true));
 }
 
 /** Where an address that is stored there points to, from the start of the bytes; undefined for NULL. */

@@ -16,6 +16,7 @@ Deno.test("resolveConfig() without flags and environment gives the platform's de
     logFilter: { fallback: "info", targets: [] },
     colour: true,
     cleanupOnExit: false,
+    removeAbandoned: false,
     service: false,
     wireguard: "auto",
     uapiDir: "/var/run/wireguard",

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertExists, assertRejects } from "@std/assert";
 import { join } from "@std/path";
-import { DataDirBusyError, LOCK_FILE, lockDataDir, permissionHint } from "../../core/data_dir.ts";
+import { DataDirBusyError, lockDataDir, lockFile, permissionHint } from "../../core/data_dir.ts";
 import { unixTest, WINDOWS } from "../support/unix_test.ts";
 
 async function withTempDir(run: (dir: string) => Promise<void>): Promise<void> {
@@ -17,10 +17,10 @@ Deno.test("lockDataDir() makes a missing directory with mode 0700 and names its 
     const path = join(dir, "a", "b");
     using lock = await lockDataDir(path, { create: true });
     assertExists(lock);
-    assertEquals(await Deno.readTextFile(join(path, LOCK_FILE)), `${Deno.pid}\n`);
+    assertEquals(await Deno.readTextFile(lockFile(path)), `${Deno.pid}\n`);
     if (WINDOWS) return;
     assertEquals((await Deno.stat(path)).mode! & 0o777, 0o700);
-    assertEquals((await Deno.stat(join(path, LOCK_FILE))).mode! & 0o777, 0o600);
+    assertEquals((await Deno.stat(lockFile(path))).mode! & 0o777, 0o600);
   }));
 
 unixTest("lockDataDir() leaves the mode of an existing directory alone", () =>
@@ -54,17 +54,17 @@ Deno.test("lockDataDir() does not take over a holder's text when it is refused",
   withTempDir(async (dir) => {
     using first = await lockDataDir(dir, { create: true });
     assertExists(first);
-    await Deno.writeTextFile(join(dir, LOCK_FILE), "not a pid");
+    await Deno.writeTextFile(lockFile(dir), "not a pid");
     const error = await assertRejects(() => lockDataDir(dir, { create: false }), DataDirBusyError);
     assertEquals(error.holderPid, undefined);
-    assertEquals(await Deno.readTextFile(join(dir, LOCK_FILE)), "not a pid");
+    assertEquals(await Deno.readTextFile(lockFile(dir)), "not a pid");
   }));
 
 Deno.test("lockDataDir() takes the file that is there, not one that was removed meanwhile", () =>
   withTempDir(async (dir) => {
     using old = await lockDataDir(dir, { create: true });
     assertExists(old);
-    await Deno.remove(join(dir, LOCK_FILE));
+    await Deno.remove(lockFile(dir));
     // On Windows a file that is open keeps its name, so nobody can take the directory from its holder.
     using fresh = WINDOWS ? undefined : await lockDataDir(dir, { create: true });
     if (!WINDOWS) assertExists(fresh);

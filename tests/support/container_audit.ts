@@ -1,5 +1,6 @@
 /** Operations on containers of Windows, for crash and fault runs, and what has to be right after them. */
 import { assert, assertEquals } from "@std/assert";
+import { NotFoundError } from "../../core/errors.ts";
 import { networkName } from "../../core/backend/windows/names.ts";
 import { type Attached, BASE, type ContainerRig, DEPLOYMENT } from "./container_rig.ts";
 import { HOST_DEFAULT } from "./fake_hcn/service.ts";
@@ -38,6 +39,28 @@ const isAttached = (rig: ContainerRig, reply: unknown): void => {
 const isDetached = (rig: ContainerRig): void =>
   assertEquals([...rig.store.containerEndpoints.values()].filter((one) => one.containerId === "c1"), []);
 
+/** Somebody damages what is in HCN; the next look mends it. */
+function mended(damage: (rig: ContainerRig) => void): ContainerOperation["run"] {
+  return async (rig) => {
+    // A service that has forgotten everything has made the daemon forget the container.
+    const isThere = (): boolean =>
+      [...rig.store.containerEndpoints.values()].some(({ containerId, ip, endpoint, namespace }) =>
+        containerId === "c1" && ip === "10.200.0.5" &&
+        rig.hns.endpoints.get(endpoint)?.namespace === namespace
+      );
+    if (!isThere()) await rig.attach("c1", "10.200.0.5");
+    damage(rig);
+    await rig.engine.sweepContainers();
+    if (!isThere()) throw new NotFoundError("endpoint", "c1");
+  };
+}
+
+const isWhole = (rig: ContainerRig): void => {
+  const record = [...rig.store.containerEndpoints.values()].find((one) => one.containerId === "c1");
+  const endpoint = rig.hns.endpoints.get(record?.endpoint ?? "");
+  assertEquals([endpoint?.ip, endpoint?.namespace], ["10.200.0.5", record!.namespace]);
+};
+
 /** All of them. */
 export const CONTAINER_OPERATIONS: readonly ContainerOperation[] = [
   { name: "attach with nothing there", prepare: none, run: (rig) => rig.attach("c1"), promised: isAttached },
@@ -71,6 +94,23 @@ export const CONTAINER_OPERATIONS: readonly ContainerOperation[] = [
     run: (rig) => rig.attach("c2", undefined, { service: "db" }),
     promised: isAttached,
   },
+  {
+    name: "repair of an endpoint",
+    prepare: withContainers,
+    run: mended(({ hns }) => {
+      for (const { id, name } of hns.endpoints.values()) if (name === "zlayer-c1") hns.endpoints.delete(id);
+    }),
+    promised: isWhole,
+  },
+  {
+    name: "repair of the base network",
+    prepare: withContainers,
+    run: mended(({ hns }) => {
+      hns.endpoints.clear();
+      hns.networks.clear();
+    }),
+    promised: isWhole,
+  },
   { name: "detach", prepare: withContainers, run: (rig) => rig.detach("c1"), promised: isDetached },
   {
     name: "detach by the namespace",
@@ -102,11 +142,12 @@ export const CONTAINER_OPERATIONS: readonly ContainerOperation[] = [
   },
 ];
 
-/** Has the regular work done: what broke off, then two looks around. */
+/** Has the regular work done: what broke off, then two looks around, some time apart. */
 export async function recovered(rig: ContainerRig): Promise<void> {
   const isOpen = [...rig.store.services.values()].some(({ phase }) => phase !== "ready");
   if (isOpen) await rig.drive(rig.engine.reconcile());
   await rig.drive(rig.engine.sweepContainers());
+  await rig.drive(new Promise<void>((done) => void rig.node.clock.after(30_000, done)), 1000);
   await rig.drive(rig.engine.sweepContainers());
 }
 

@@ -70,6 +70,8 @@ export class ContainerRig implements AsyncDisposable {
   readonly marker = new MarkerFile("agent_network.json", { log: this.node.log, files: this.files });
   containers!: HcnContainers;
   uplinkAdapter: string | undefined;
+  /** The flag of the name. */
+  removeAbandoned = false;
   /** The WireGuard devices of the node; undefined for none. */
   devices: AddressSharing | undefined;
   openChannel = (): HcnChannel => libraryChannel(this.library);
@@ -109,6 +111,7 @@ export class ContainerRig implements AsyncDisposable {
     this.containers = containers;
     await this.node.boot({
       ...wrap,
+      removeAbandoned: this.removeAbandoned,
       marker: this.marker,
       backend: () => new FakeBackend(host, { containers }),
     });

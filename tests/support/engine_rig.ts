@@ -31,6 +31,8 @@ export interface Wrappers {
   readonly store?: (store: StateStore) => StateStore;
   readonly backend?: (backend: NetworkBackend) => NetworkBackend;
   readonly marker?: MarkerFile;
+  /** As `EngineOptions` has it. */
+  readonly removeAbandoned?: boolean;
 }
 
 /** One node: a fake host, a data directory, and the engine that runs on them now. */
@@ -73,6 +75,7 @@ export class EngineRig implements AsyncDisposable {
       log: this.log,
       dataDir: this.dataDir,
       version: "test",
+      removeAbandoned: wrap.removeAbandoned ?? false,
       resolver: this.resolver,
       readNodeFiles: () => readNodeFiles((name) => readIfThere(join(this.dataDir, name))),
     });

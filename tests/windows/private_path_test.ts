@@ -1,11 +1,22 @@
 /** Who gets at the data directory: what Windows is asked for, and what Wine makes of it. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { join } from "@std/path";
-import { claimDataDir } from "../../core/data_dir.ts";
+import { claimDataDir, lockFile } from "../../core/data_dir.ts";
+import { PermissionError } from "../../core/errors.ts";
+import { stateFile } from "../../core/open_engine.ts";
 import { HOST_FILES } from "../../core/private_files.ts";
 import { openStateStore } from "../../core/state/state_store.ts";
-import { makePrivateDirectory, PRIVATE_FILE_SDDL } from "../../core/transport/private_path.ts";
-import { type PathSecurity, protectFile } from "../../ffi/windows/private_path.ts";
+import {
+  createPrivateFile,
+  ensureOwnDirectory,
+  ensurePrivateFile,
+  makePrivateDirectory,
+  ownDirectory,
+  PRIVATE_DIRECTORY_SDDL,
+  PRIVATE_FILE_SDDL,
+} from "../../core/transport/private_path.ts";
+import { createFile, type PathSecurity, protectFile } from "../../ffi/windows/private_path.ts";
+import { type DirectorySecurity, takeDirectory } from "../../ffi/windows/trusted_directory.ts";
 import { encodeWide, readWide } from "../../ffi/windows/wide_string.ts";
 import { Win32Error } from "../../ffi/windows/win32_error.ts";
 
@@ -52,49 +63,217 @@ function readSddl(path: string): string {
 const EVERYONE = /;;;WD\)/;
 
 Deno.test(
-  "a data directory that is made is no one else's; one that exists keeps its rights",
+  "a data directory that is made is no one else's; one that exists keeps its rights, and so does what is in it",
   withRoot(async (root) => {
     assert(EVERYONE.test(readSddl(root)), "the directory above is open, or this shows nothing");
     const data = join(root, "data");
     (await claimDataDir(data))[Symbol.dispose]();
     assert(!EVERYONE.test(readSddl(data)), readSddl(data));
-    assertEquals(makePrivateDirectory(root), false);
-    assert(EVERYONE.test(readSddl(root)));
+    Deno.writeTextFileSync(join(root, "daemon.json"), "{}");
+    const before = [root, join(root, "daemon.json")].map(readSddl);
+    (await claimDataDir(root))[Symbol.dispose]();
+    assertEquals([root, join(root, "daemon.json")].map(readSddl), before);
+    assert(EVERYONE.test(before[0]!));
     assertThrows(() => makePrivateDirectory(join(root, "none", "data")), Win32Error, "CreateDirectoryW");
   }),
 );
 
 Deno.test(
-  "a file is asked to have exactly two entries, nothing inherited",
+  "in a directory that is open to all, what is ours is private: lock, database, marker",
+  withRoot(async (root) => {
+    using _lock = await claimDataDir(root);
+    const store = openStateStore(stateFile(root));
+    const marker = join(root, "agent_network.json");
+    await HOST_FILES.writeFile(marker, "text");
+    const ours = [ownDirectory(root), lockFile(root), stateFile(root), marker];
+    for (const path of ours) assert(!EVERYONE.test(readSddl(path)), `${path}: ${readSddl(path)}`);
+    const beside = [...Deno.readDirSync(ownDirectory(root))].map(({ name }) => name).sort();
+    assertEquals(beside, ["overlayd.db", "overlayd.db-shm", "overlayd.db-wal", "overlayd.lock"]);
+    assertEquals([...Deno.readDirSync(root)].map(({ name }) => name).sort(), [
+      "agent_network.json",
+      "overlayd",
+    ]);
+    store.close();
+  }),
+);
+
+Deno.test(
+  "our directory is taken if it is this user's, whatever its rights, and not if it is no directory",
   withRoot((root) => {
-    const library = Deno.dlopen("advapi32.dll", ADVAPI32);
-    const asked: unknown[] = [];
-    let code = 0;
-    const security = {
-      GetSecurityDescriptorDacl: library.symbols.GetSecurityDescriptorDacl,
-      SetNamedSecurityInfoW: (path, type, information, owner, group, list, audit) => {
-        const view = new Deno.UnsafePointerView(list!);
-        // winnt.h ACL: AceCount u16 @4.
-        asked.push(String.fromCharCode(...(path as Uint16Array)), type, information, view.getUint16(4));
-        asked.push(owner, group, audit);
-        return code;
-      },
-    } as Partial<PathSecurity> as PathSecurity;
-    const file = join(root, "file");
-    protectFile(file, PRIVATE_FILE_SDDL, security);
-    assertEquals(asked, [`${file}\0`, FILE_OBJECT, DACL + PROTECTED_DACL, 2, null, null, null]);
-    code = 5;
-    assertThrows(() => protectFile(file, PRIVATE_FILE_SDDL, security), Win32Error, "ERROR_ACCESS_DENIED");
-    library.close();
+    const ours = ownDirectory(root);
+    Deno.mkdirSync(ours);
+    assert(EVERYONE.test(readSddl(ours)));
+    ensureOwnDirectory(root);
+    assert(!EVERYONE.test(readSddl(ours)), readSddl(ours));
+    Deno.removeSync(ours);
+    Deno.writeTextFileSync(ours, "");
+    assertThrows(() => ensureOwnDirectory(root), PermissionError, "remove it");
+    Deno.removeSync(ours);
+    assertThrows(() => takeDirectory(ours, PRIVATE_DIRECTORY_SDDL), Win32Error, "ERROR_FILE_NOT_FOUND");
+  }),
+);
+
+/** Functions that find a directory of this owner, and note what is asked of it. */
+function directoryOf(
+  owner: { readonly known?: number; readonly isThisUser?: boolean },
+  attributes = 0x10,
+): { readonly security: DirectorySecurity; readonly asked: string[] } {
+  const asked: string[] = [];
+  const sid = new Uint8Array(68), list = Deno.UnsafePointer.value(Deno.UnsafePointer.of(sid));
+  const note = <T>(call: string, result: T): T => {
+    asked.push(call);
+    return result;
+  };
+  const fill = (out: unknown): void => void ((out as BigUint64Array)[0] = BigInt(list));
+  const fake = {
+    CreateFileW: (_path, access, share, attributes, disposition, flags) =>
+      note(`open ${[access, share, attributes, disposition, flags].map(Number).join(" ")}`, 77n),
+    GetFileInformationByHandle: (handle, information) => {
+      new DataView((information as Uint8Array<ArrayBuffer>).buffer).setUint32(0, attributes, true);
+      return note(`attributes ${handle}`, 1);
+    },
+    GetSecurityInfo: (handle, type, what, out, _group, _dacl, _sacl, descriptor) => {
+      fill(out);
+      fill(descriptor);
+      return note(`owner ${handle} ${type} ${what}`, 0);
+    },
+    IsWellKnownSid: (_sid, known) => known === owner.known ? 1 : 0,
+    OpenProcessToken: (_process, _access, out) => {
+      (out as BigUint64Array)[0] = 78n;
+      return 1;
+    },
+    GetTokenInformation: () => 1,
+    EqualSid: () => owner.isThisUser ? 1 : 0,
+    SetKernelObjectSecurity: (handle, what) => note(`set ${handle} ${what}`, 1),
+    LocalFree: () => note("free", null),
+    CloseHandle: (handle) => note(`close ${handle}`, 1),
+    GetLastError: () => 5,
+  } as Partial<DirectorySecurity> as DirectorySecurity;
+  return { security: fake, asked };
+}
+
+Deno.test("a directory is taken from the system, administrators and this user, and from no other", () => {
+  const open = "open 393216 7 0 3 35651584";
+  const take = (...parts: Parameters<typeof directoryOf>): [string, string[]] => {
+    const { security, asked } = directoryOf(...parts);
+    return [takeDirectory("C:\\x", PRIVATE_DIRECTORY_SDDL, security), asked];
+  };
+  const set = `set 77 ${0x8000_0004}`;
+  for (const known of [22, 26]) {
+    assertEquals(take({ known }), ["taken", [
+      open,
+      "attributes 77",
+      "owner 77 1 1",
+      "free",
+      set,
+      "close 77",
+    ]]);
+  }
+  assertEquals(take({ isThisUser: true }), [
+    "taken",
+    [open, "attributes 77", "owner 77 1 1", "close 78", "free", set, "close 77"],
+  ]);
+  assertEquals(take({}), [
+    "of-another",
+    [open, "attributes 77", "owner 77 1 1", "close 78", "free", "close 77"],
+  ]);
+  // A junction, and a file.
+  for (const attributes of [0x410, 0x80]) {
+    assertEquals(take({ known: 22 }, attributes), ["not-a-directory", [open, "attributes 77", "close 77"]]);
+  }
+});
+
+/** Rights of an entry, and to whom, as a SID's text: `1f01ff S-1-5-18`; `i` if what is in it has the same. */
+function readEntries(list: Deno.PointerValue): string[] {
+  const view = new Deno.UnsafePointerView(list!);
+  const entries: string[] = [];
+  // winnt.h ACL: AceCount u16 @4, ACEs @8; ACE: flags u8 @1, size u16 @2, mask u32 @4, SID @8.
+  for (let i = 0, at = 8; i < view.getUint16(4); at += view.getUint16(at + 2), i++) {
+    const count = view.getUint8(at + 9);
+    const parts = Array.from({ length: count }, (_, n) => view.getUint32(at + 16 + 4 * n));
+    const sid = ["S-1", view.getUint8(at + 15), ...parts].join("-");
+    entries.push(`${view.getUint32(at + 4).toString(16)} ${sid}${view.getUint8(at + 1) === 3 ? " i" : ""}`);
+  }
+  return entries;
+}
+
+const SYSTEM = "1f01ff S-1-5-18", ADMINISTRATORS = "1f01ff S-1-5-32-544", OWNER = "1f01ff S-1-3-4";
+
+/** What a descriptor grants, and whether it is protected from what is above. */
+function readDescriptor(descriptor: Deno.PointerValue): { isProtected: boolean; entries: string[] } {
+  const library = Deno.dlopen("advapi32.dll", ADVAPI32);
+  const present = new Int32Array(1), defaulted = new Int32Array(1), list = new BigUint64Array(1);
+  library.symbols.GetSecurityDescriptorDacl(descriptor, present, list, defaulted);
+  library.close();
+  // winnt.h SECURITY_DESCRIPTOR: Control u16 @2; 0x1000 SE_DACL_PROTECTED.
+  const isProtected = (new Deno.UnsafePointerView(descriptor!).getUint16(2) & 0x1000) !== 0;
+  return { isProtected, entries: readEntries(Deno.UnsafePointer.create(list[0]!)) };
+}
+
+Deno.test("a file is asked to have exactly these entries, nothing inherited", () => {
+  const asked: unknown[] = [];
+  let result = 1;
+  const security = {
+    SetFileSecurityW: (path, information, descriptor) => {
+      asked.push(String.fromCharCode(...(path as Uint16Array)), information, readDescriptor(descriptor));
+      return result;
+    },
+    GetLastError: () => 5,
+  } as Partial<PathSecurity> as PathSecurity;
+  protectFile("file", PRIVATE_FILE_SDDL, security);
+  const granted = { isProtected: true, entries: [SYSTEM, ADMINISTRATORS, OWNER] };
+  assertEquals(asked, ["file\0", DACL + PROTECTED_DACL, granted]);
+  result = 0;
+  assertThrows(() => protectFile("file", PRIVATE_FILE_SDDL, security), Win32Error, "ERROR_ACCESS_DENIED");
+});
+
+Deno.test("a new file is asked for together with its rights, and only if there is none", () => {
+  const asked: unknown[] = [];
+  let handle = 77n, code = 0;
+  const security = {
+    CreateFileW: (_path, access, share, attributes, disposition, flags, template) => {
+      const view = new DataView((attributes as Uint8Array<ArrayBuffer>).buffer);
+      asked.push(access, share, disposition, flags, template);
+      asked.push(readDescriptor(Deno.UnsafePointer.create(view.getBigUint64(8, true))));
+      return handle;
+    },
+    CloseHandle: (closed) => asked.push(closed),
+    GetLastError: () => code,
+  } as Partial<PathSecurity> as PathSecurity;
+  assert(createFile("x", PRIVATE_FILE_SDDL, security));
+  const entries = [SYSTEM, ADMINISTRATORS, OWNER];
+  assertEquals(asked, [0x4000_0000, 0, 1, 0x80, 0n, { isProtected: true, entries }, 77n]);
+  asked.length = 0;
+  assert(createFile("x", PRIVATE_DIRECTORY_SDDL, security));
+  assertEquals(asked[5], { isProtected: true, entries: entries.map((entry) => `${entry} i`) });
+  [handle, code] = [0xffff_ffff_ffff_ffffn, 80];
+  assertEquals(createFile("x", PRIVATE_FILE_SDDL, security), false);
+  code = 5;
+  assertThrows(() => createFile("x", PRIVATE_FILE_SDDL, security), Win32Error, "ERROR_ACCESS_DENIED");
+});
+
+Deno.test(
+  "a private file is made once, made private where it was not, and needs its directory",
+  withRoot((root) => {
+    const path = join(root, "file");
+    assertEquals([createPrivateFile(path), createPrivateFile(path)], [true, false]);
+    assert(!EVERYONE.test(readSddl(path)));
+    const open = join(root, "open");
+    Deno.writeTextFileSync(open, "text");
+    assert(EVERYONE.test(readSddl(open)));
+    ensurePrivateFile(open);
+    assert(!EVERYONE.test(readSddl(open)));
+    assertEquals(Deno.readTextFileSync(open), "text");
+    assertThrows(() => createPrivateFile(join(root, "none", "file")), Deno.errors.NotFound);
   }),
 );
 
 Deno.test(
   "database, its log and private files can still be written and read once they are private",
   withRoot(async (root) => {
-    const path = join(root, "overlayd.db");
+    ensureOwnDirectory(root);
     for (const value of ["1", "2"]) {
-      const store = openStateStore(path);
+      const store = openStateStore(stateFile(root));
       await store.commit("test", (write) => write.setting("hostSettings", { value }));
       store.close();
     }

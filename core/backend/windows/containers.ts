@@ -8,10 +8,13 @@ import type { Log } from "../../log.ts";
 import { isHcnEntry } from "../../marker.ts";
 import type { MarkerFile } from "../../marker_file.ts";
 import type {
+  ContainerConnection,
   ContainerEndpointSpec,
   ContainerNetworks,
   ContainerNetworkSpec,
   ContainerPlace,
+  ContainerPresence,
+  ContainerRepairSpec,
   ContainerSurvey,
   RemovedNetwork,
 } from "../containers.ts";
@@ -90,8 +93,12 @@ export class HcnContainers implements ContainerNetworks {
     return unlessMissing(() => translated(() => this.#networks.removeService(network, clear)));
   }
 
-  attach(spec: ContainerEndpointSpec): Promise<Guid> {
+  attach(spec: ContainerEndpointSpec): Promise<ContainerConnection> {
     return this.#endpoints.attach(spec);
+  }
+
+  repair(spec: ContainerRepairSpec): Promise<"whole" | "lost"> {
+    return translated(() => this.#endpoints.repair(spec));
   }
 
   inspect(place: ContainerPlace): Promise<"whole" | "gone" | "broken"> {
@@ -104,6 +111,15 @@ export class HcnContainers implements ContainerNetworks {
 
   claim(deployment: string, namespace: Guid): Promise<readonly Guid[] | undefined> {
     return translated(() => this.#endpoints.claim(deployment, namespace));
+  }
+
+  present(): Promise<ContainerPresence> {
+    const hns = this.#hns;
+    return translated(async () => {
+      this.#networks.keepOnly(new Set(await hns.enumerate("Network")));
+      const allEndpoints = new Set(await hns.enumerate("Endpoint"));
+      return { allEndpoints, namespaces: new Set(await hns.enumerate("Namespace")) };
+    });
   }
 
   survey(deployment: string): Promise<ContainerSurvey> {
@@ -158,7 +174,7 @@ export class HcnContainers implements ContainerNetworks {
     const hns = this.#hns;
     const endpoints = await this.#networks.endpointsOn(network);
     if (endpoints.length === 0) return;
-    const homes = await readHomes({ hns, log: this.#options.log }, await hns.enumerate("Namespace"));
+    const { homes } = await readHomes({ hns, log: this.#options.log }, await hns.enumerate("Namespace"));
     for (const id of endpoints) {
       const text = await hns.read("Endpoint", id);
       const reading = text === undefined ? undefined : readEndpoint(text);

@@ -23,8 +23,10 @@ import { isGoneCode } from "./win32_errors.ts";
 /** An interface that has an address. */
 export interface AddressHolder {
   readonly luid: bigint;
-  /** Name for people, such as `vEthernet (zlayer-overlay)`; empty when it has none. */
+  /** Name for people, such as `vEthernet (nat)`; empty when it has none. */
   readonly alias: string;
+  /** 4 or 16 bytes. */
+  readonly address: Uint8Array;
 }
 
 /** What addresses are set with. */
@@ -73,7 +75,7 @@ async function settle(tools: AddressTools, own: UnicastAddress, holder: UnicastA
   const { ipHelper } = tools;
   const family = own.address.length === 4 ? 4 : 6;
   const alias = ipHelper.aliasOf(holder.luid) ?? "";
-  if (await tools.isOwnVnic({ luid: holder.luid, alias })) {
+  if (await tools.isOwnVnic({ luid: holder.luid, alias, address: holder.address })) {
     setInterface(ipHelper, { luid: own.luid, family }, { weakHost: true });
     setInterface(ipHelper, { luid: holder.luid, family }, { weakHost: true, forwarding: true });
     return true;

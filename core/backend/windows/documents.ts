@@ -149,11 +149,13 @@ export interface EndpointSettings {
   /** The whole cluster, host bits clear. */
   readonly clusterCidr: string;
   readonly dns: EndpointDns;
+  /** Hardware address; HCN chooses one otherwise. */
+  readonly mac?: string;
 }
 
 /** Settings of `HcnCreateEndpoint`. */
 export function endpointDocument(settings: EndpointSettings): HcnDocument {
-  const { address, clusterCidr } = settings;
+  const { address, clusterCidr, mac } = settings;
   const dns = dnsDocument(settings.dns);
   return {
     Name: settings.name,
@@ -175,6 +177,7 @@ export function endpointDocument(settings: EndpointSettings): HcnDocument {
       NextHop: formatIp(gatewayOf(address)),
       DestinationPrefix: address.address.family === 4 ? "0.0.0.0/0" : "::/0",
     }],
+    ...(mac === undefined ? {} : { MacAddress: mac }),
     Flags: 0,
     SchemaVersion: SCHEMA_VERSION,
   };

@@ -10,25 +10,29 @@ import type { Clock } from "../../clock.ts";
 import {
   attachIsLate,
   DeadlineError,
+  describeError,
   IncompleteUndoError,
-  OverlayError,
   TeardownError,
 } from "../../errors.ts";
-import { formatIp, ipEquals, parseIp } from "../../ip/address.ts";
-import { canonicalPrefix, formatPrefix } from "../../ip/prefix.ts";
 import type { Log } from "../../log.ts";
-import type { ContainerEndpointSpec, ContainerPlace } from "../containers.ts";
-import { endpointDocument, modifyNamespaceDocument, namespaceDocument } from "./documents.ts";
-import { type HcnObject, type Hns, isHcn, isPolicyRefusal, isRefusal, pause, toOverlayError } from "./hns.ts";
-import { endpointName, readEndpointName } from "./names.ts";
+import type {
+  ContainerConnection,
+  ContainerEndpointSpec,
+  ContainerPlace,
+  ContainerRepairSpec,
+} from "../containers.ts";
+import { modifyNamespaceDocument, namespaceDocument } from "./documents.ts";
+import { EndpointMaker } from "./endpoint_maker.ts";
+import { type HcnObject, type Hns, isHcn, isRefusal, toOverlayError } from "./hns.ts";
+import { readEndpointName } from "./names.ts";
 import type { HcnNetworks, KnownNetwork } from "./networks.ts";
-import { isSystemNamespace, type NamespaceReading, readEndpoint, readNamespace } from "./readings.ts";
-
-/** A network is not ready for addresses right after it was made; so long a refusal of one is not final. */
-const YOUNG_MS = 10_000;
-/** How long it is tried again then, and after which pauses; the last one repeats. */
-const SETTLE_MS = 5_000;
-const SETTLE_PAUSES_MS = [100, 200, 400, 800, 1000] as const;
+import {
+  type EndpointReading,
+  isSystemNamespace,
+  type NamespaceReading,
+  readEndpoint,
+  readNamespace,
+} from "./readings.ts";
 
 /** What {@linkcode HcnEndpoints} works with. */
 export interface EndpointsOptions {
@@ -44,19 +48,29 @@ type UndoList = (() => Promise<unknown>)[];
 /** See the module. */
 export class HcnEndpoints {
   readonly #options: EndpointsOptions;
+  readonly #maker: EndpointMaker;
 
   constructor(options: EndpointsOptions) {
     this.#options = options;
+    this.#maker = new EndpointMaker(options);
   }
 
   /** Connects a container; see `ContainerNetworks.attach`. */
-  async attach(spec: ContainerEndpointSpec): Promise<Guid> {
+  attach(spec: ContainerEndpointSpec): Promise<ContainerConnection> {
+    const explain = (error: unknown): unknown =>
+      error instanceof DeadlineError ? attachIsLate(spec.containerId, error.message) : toOverlayError(error);
+    return this.#allOrNothing((undo) => this.#connect(spec, undo), explain);
+  }
+
+  async #allOrNothing<T>(
+    work: (undo: UndoList) => Promise<T>,
+    explain: (error: unknown) => unknown = toOverlayError,
+  ): Promise<T> {
     const undo: UndoList = [];
     try {
-      return await this.#connect(spec, undo);
+      return await work(undo);
     } catch (error) {
-      const isLate = error instanceof DeadlineError;
-      const cause = isLate ? attachIsLate(spec.containerId, error.message) : toOverlayError(error);
+      const cause = explain(error);
       await this.#undo(undo, cause);
       throw cause;
     }
@@ -69,13 +83,13 @@ export class HcnEndpoints {
         await step();
       } catch (error) {
         errors.push(error);
-        this.#options.log.warn("cannot undo a failed attach", { err: error });
+        this.#options.log.warn("cannot undo what failed", { err: error });
       }
     }
     if (errors.length > 0) throw new IncompleteUndoError(cause, errors);
   }
 
-  async #connect(spec: ContainerEndpointSpec, undo: UndoList): Promise<Guid> {
+  async #connect(spec: ContainerEndpointSpec, undo: UndoList): Promise<ContainerConnection> {
     const { networks, clock } = this.#options;
     const network = await networks.ensure(spec.network);
     if (clock.monotonicMs() >= spec.giveUpAtMs) {
@@ -85,9 +99,22 @@ export class HcnEndpoints {
     await using namespace = await this.#makeNamespace(hns, spec, undo);
     const id = await this.#realId(namespace, spec, undo);
     await using endpoint = await this.#makeEndpoint(hns, spec, { network, undo });
-    await this.#add(namespace, endpoint, spec);
-    await this.#verify(endpoint, spec);
-    return id;
+    const { mac } = await this.#place(namespace, endpoint, spec);
+    return { namespace: id, ...(mac === undefined ? {} : { mac }) };
+  }
+
+  async #makeEndpoint(
+    hns: Hns,
+    spec: ContainerEndpointSpec,
+    { network, undo }: { readonly network: KnownNetwork; readonly undo: UndoList },
+  ): Promise<HcnObject> {
+    const { known, handle } = await this.#maker.openNetwork(hns, spec.network, network);
+    await using open = handle;
+    return await this.#make(
+      undo,
+      () => this.#options.hns.delete("Endpoint", spec.endpoint),
+      () => this.#maker.create(hns, spec, { known, handle: open }),
+    );
   }
 
   /** Makes something. What was refused needs no undoing; what was not answered may be there. */
@@ -133,101 +160,70 @@ export class HcnEndpoints {
     }
   }
 
-  async #makeEndpoint(
-    hns: Hns,
-    spec: ContainerEndpointSpec,
-    { network, undo }: { readonly network: KnownNetwork; readonly undo: UndoList },
-  ): Promise<HcnObject> {
-    const { known, handle } = await this.#openNetwork(hns, spec, network);
+  /** Mends a connection; see `ContainerNetworks.repair`. */
+  async repair(spec: ContainerRepairSpec): Promise<"whole" | "lost"> {
+    const network = await this.#options.networks.ensure(spec.network);
+    const hns = this.#options.hns.until(spec.giveUpAtMs);
+    await using namespace = await hns.open("Namespace", spec.namespace);
+    const reading = namespace && readNamespace(await namespace.query());
+    if (!reading || isSystemNamespace(spec.namespace, reading)) return "lost";
+    const { known, handle } = await this.#maker.openNetwork(hns, spec.network, network);
     await using open = handle;
-    const name = endpointName(spec.network.deployment, spec.containerId);
-    const settings = endpointDocument({
-      name,
-      network: known.id,
-      address: spec.address,
-      clusterCidr: formatPrefix(canonicalPrefix(spec.clusterCidr)),
-      dns: spec.dns,
-    });
-    const what = `cannot create HCN endpoint ${name} with address ${formatPrefix(spec.address)} on network ` +
-      `${known.name} (${formatPrefix(known.subnet)})`;
-    return await this.#make(
-      undo,
-      () => this.#options.hns.delete("Endpoint", spec.endpoint),
-      () =>
-        this.#whenSettled(known, async () => {
-          try {
-            return await hns.create("Endpoint", spec.endpoint, { settings, what, network: open });
-          } catch (error) {
-            throw isPolicyRefusal(error) ? explainPolicies(error) : error;
-          }
-        }),
-    );
-  }
-
-  /** The open that tells whether a remembered network is still there; one that is not is made anew, once. */
-  async #openNetwork(
-    hns: Hns,
-    spec: ContainerEndpointSpec,
-    network: KnownNetwork,
-  ): Promise<{ known: KnownNetwork; handle: HcnObject }> {
-    const { networks, log } = this.#options;
-    const handle = await hns.open("Network", network.id);
-    if (handle) return { known: network, handle };
-    networks.forget(network.name);
-    log.warn("an HCN network is gone and is made anew", { network: network.name, id: network.id });
-    const known = await networks.ensure(spec.network);
-    const again = await hns.open("Network", known.id);
-    if (again) return { known, handle: again };
-    networks.forget(known.name);
-    throw new OverlayError(
-      "unavailable",
-      `HCN network ${known.name} (${known.id}) vanished right after it was made`,
-    );
-  }
-
-  /** Tries again while the network is so young that its addresses may not be ready. */
-  async #whenSettled<T>({ madeAtMs }: KnownNetwork, work: () => Promise<T>): Promise<T> {
-    const { clock } = this.#options;
-    const start = clock.monotonicMs();
-    const isYoung = madeAtMs !== undefined && start - madeAtMs < YOUNG_MS;
-    for (let attempt = 0;; attempt++) {
-      try {
-        return await work();
-      } catch (error) {
-        const pauseMs = SETTLE_PAUSES_MS[attempt] ?? SETTLE_PAUSES_MS.at(-1)!;
-        const isTimeLeft = clock.monotonicMs() - start + pauseMs <= SETTLE_MS;
-        if (!isYoung || !isTimeLeft || !isHcn(error, "settling")) throw error;
-        await pause(clock, pauseMs);
-      }
+    await using present = await this.#usable(hns, spec, known);
+    if (!present && reading.endpoints.includes(spec.endpoint)) {
+      await this.#dropReference(namespace, spec.endpoint);
     }
+    if (present) await this.#place(namespace, present, spec);
+    else {
+      await this.#allOrNothing(async (undo) => {
+        await using made = await this.#make(
+          undo,
+          () => this.#options.hns.delete("Endpoint", spec.endpoint),
+          () => this.#maker.recreate(hns, spec, { known, handle: open }),
+        );
+        await this.#place(namespace, made, spec);
+      });
+    }
+    return "whole";
   }
 
-  async #add(
+  /** Puts an endpoint into its namespace. @returns What it says of itself then. */
+  async #place(
     namespace: HcnObject,
     endpoint: HcnObject,
-    { containerId }: ContainerEndpointSpec,
-  ): Promise<void> {
-    const what = `cannot put the endpoint of container ${containerId} into its namespace`;
-    try {
-      await namespace.modify(modifyNamespaceDocument("Add", endpoint.id), what);
-    } catch (error) {
-      // After a call that broke off it may be in this one already; in another one it is an error.
-      const isIn = isHcn(error, "already-attached") &&
-        readNamespace(await namespace.query()).endpoints.includes(endpoint.id);
-      if (!isIn) throw error;
-    }
+    spec: Pick<ContainerEndpointSpec, "address" | "containerId">,
+  ): Promise<EndpointReading> {
+    await this.#maker.add(namespace, endpoint, spec.containerId);
+    return await this.#maker.verify(endpoint, spec);
   }
 
-  /** A service that does not know how the address is spelled in our document would choose one of its own. */
-  async #verify(endpoint: HcnObject, { address, containerId }: ContainerEndpointSpec): Promise<void> {
-    const { ip } = readEndpoint(await endpoint.query());
-    const given = ip === undefined ? undefined : parseIp(ip);
-    if (!given || ipEquals(given, address.address)) return;
-    throw new OverlayError(
-      "internal",
-      `HCN gave the endpoint of container ${containerId} the address ${formatIp(given)} instead of ` +
-        formatIp(address.address),
-    );
+  /** The endpoint if it is there and on this network; one that is on another, which is gone, is deleted. */
+  async #usable(hns: Hns, spec: ContainerRepairSpec, { id }: KnownNetwork): Promise<HcnObject | undefined> {
+    const endpoint = await hns.open("Endpoint", spec.endpoint);
+    if (!endpoint) return undefined;
+    let isUsable = false;
+    try {
+      const { network } = readEndpoint(await endpoint.query());
+      isUsable = network === undefined || network === id;
+    } finally {
+      if (!isUsable) await endpoint[Symbol.asyncDispose]();
+    }
+    if (isUsable) return endpoint;
+    await this.#options.hns.delete("Endpoint", spec.endpoint);
+    return undefined;
+  }
+
+  /** HNS may keep the id of an endpoint that is gone, and take a new one of this id for one that is in already. */
+  async #dropReference(namespace: HcnObject, endpoint: Guid): Promise<void> {
+    try {
+      await this.#takeOut(namespace, endpoint);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      this.#options.log.debug("HCN keeps the reference to an endpoint that is gone", {
+        namespace: namespace.id,
+        err: describeError(error),
+      });
+    }
   }
 
   /** Whether a place is whole; see `ContainerNetworks.inspect`. */
@@ -318,14 +314,4 @@ export class HcnEndpoints {
     }
     return reading.endpoints;
   }
-}
-
-/** Where HCN says only that it refuses, the policies that a container cannot do without are named. */
-function explainPolicies(error: Error): OverlayError {
-  return new OverlayError(
-    "internal",
-    `${error.message} (the network does not take one of the policies OutBoundNAT, SDNRoute and ACL, which the ` +
-      "container needs)",
-    { cause: error },
-  );
 }

@@ -1,9 +1,9 @@
 /**
  * HCN networks: one for the node, one for each dedicated service.
  *
- * A network is found by the id in the marker, then by its name, else it is made; work on one name is done one
- * after the other. What was found or made is remembered, and believed until an open of it fails. The marker is
- * written before the network is made, so that an uninstall finds what a crash leaves.
+ * A network is found by the id in the marker, then by its name, else it is made, under the id of the one that is
+ * gone; work on one name is done one after the other. What was found or made is remembered, and believed until an
+ * open of it fails. The marker is written before the network is made, so that an uninstall finds what a crash leaves.
  */
 
 import type { Guid } from "../../../ffi/windows/guid.ts";
@@ -103,6 +103,11 @@ export class HcnNetworks {
     this.#known.delete(name);
   }
 
+  /** Believes in no other networks than these any longer. */
+  keepOnly(ids: ReadonlySet<Guid>): void {
+    for (const { id, name } of [...this.#known.values()]) if (!ids.has(id)) this.forget(name);
+  }
+
   /**
    * Removes a service's network. One that still has endpoints is rid of them and tried once more; one of another
    * subnet was in the way of a set-up that failed, and stays with what is on it.
@@ -185,30 +190,38 @@ export class HcnNetworks {
   }
 
   async #ensure(wish: Wish): Promise<KnownNetwork> {
-    const network = await this.#marked(wish) ?? await this.#adopt(wish, { isScan: false }) ??
-      await this.#create(wish);
+    const marked = await this.#marked(wish);
+    const network = marked.network ?? await this.#adopt(wish, { isScan: false }) ??
+      await this.#create(wish, marked.vacant);
     await this.#admit(wish);
     this.#known.set(wish.name, network);
     return network;
   }
 
-  /** The network that the marker knows, if it is still what is wanted. */
-  async #marked(wish: Wish): Promise<KnownNetwork | undefined> {
-    const id = await this.#markedId(wish.owner);
-    const text = id && await this.#options.hns.read("Network", id);
-    if (id === undefined || text === undefined) return undefined;
+  /** The network that the marker knows, if it is still what is wanted; or the id of one that is gone. */
+  async #marked(wish: Wish): Promise<{ readonly network?: KnownNetwork; readonly vacant?: Guid }> {
+    const entry = await this.#markedEntry(wish.owner);
+    const id = entry && parseGuid(entry.id);
+    if (!entry || id === undefined) return {};
+    const text = await this.#options.hns.read("Network", id);
+    // One of an earlier deployment is another network.
+    if (text === undefined) return entry.name === wish.name ? { vacant: id } : {};
     const reading = readNetwork(text);
     if (reading.name !== wish.name || !hasSubnet(reading, wish.subnet) || !isAdoptable(reading, wish)) {
-      return undefined;
+      return {};
     }
     await this.#mark(wish, id, reading.type);
-    return { id, name: wish.name, subnet: wish.subnet };
+    return { network: { id, name: wish.name, subnet: wish.subnet } };
   }
 
   async #markedId(owner: string): Promise<Guid | undefined> {
+    const entry = await this.#markedEntry(owner);
+    return entry && parseGuid(entry.id);
+  }
+
+  async #markedEntry(owner: string): Promise<MarkerEntry | undefined> {
     const { networks } = await this.#options.marker.load();
-    const entry = networks.find((one) => one.owner === owner);
-    return entry && isHcnEntry(entry) ? parseGuid(entry.id) : undefined;
+    return networks.find((one) => one.owner === owner && isHcnEntry(one));
   }
 
   /** A network of the name, if there is one that is or can be made what is wanted. */
@@ -296,21 +309,22 @@ export class HcnNetworks {
     );
   }
 
-  async #create(wish: Wish): Promise<KnownNetwork> {
+  /** @param vacant Id of the network that was there before: whoever knows the one knows the other then. */
+  async #create(wish: Wish, vacant: Guid | undefined): Promise<KnownNetwork> {
     const { devices } = this.#options;
     const gateway = gatewayOf(wish.subnet);
     await devices?.yieldAddress(gateway);
     try {
-      return await this.#make(wish);
+      return await this.#make(wish, vacant);
     } catch (error) {
       devices?.reclaimAddress(gateway);
       throw error;
     }
   }
 
-  async #make(wish: Wish): Promise<KnownNetwork> {
+  async #make(wish: Wish, vacant: Guid | undefined): Promise<KnownNetwork> {
     const { hns, clock, log, newId } = this.#options;
-    const id = newId();
+    const id = vacant ?? newId();
     const mode = wish.uplinkAdapter === undefined ? "internal" : "transparent";
     const what = `cannot create HCN ${mode} network ${wish.name}`;
     // First the marker: whatever happens from here on, an uninstall finds the network.
@@ -322,6 +336,9 @@ export class HcnNetworks {
       const adopted = isHcn(error, "already-exists") && await this.#adopt(wish, { isScan: true });
       if (adopted) return adopted;
       if (isRefusal(error)) await unmark();
+      if (vacant !== undefined && isHcn(error, "error", "already-exists")) {
+        return await this.#make(wish, undefined);
+      }
       throw error;
     }
     log.info("HCN network made", { network: wish.name, id, subnet: formatPrefix(wish.subnet) });

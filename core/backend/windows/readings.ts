@@ -31,6 +31,8 @@ export interface EndpointReading {
   readonly namespace?: Guid;
   readonly ip?: string;
   readonly prefixLength?: number;
+  /** As written: six bytes in hex, dashes or colons between. */
+  readonly mac?: string;
 }
 
 /** A namespace as it is. */
@@ -39,6 +41,8 @@ export interface NamespaceReading {
   /** `Host`, `HostDefault`, `Guest`…; empty where HCN says none. */
   readonly type: string;
   readonly endpoints: readonly Guid[];
+  /** Whether containers are in it; `undefined` where the answer has no word for that. */
+  readonly hasContainers?: boolean;
 }
 
 /** The one namespace that belongs to the system. */
@@ -74,11 +78,13 @@ const ENDPOINT = z.object({
   hostcomputenetwork: guid,
   virtualnetwork: guid,
   hostcomputenamespace: guid,
+  macaddress: text,
   ipconfigurations: list(IP_CONFIGURATION),
   ...IP_CONFIGURATION.shape,
 });
 
-const RESOURCES = list(z.object({ type: text, data: z.object({ id: guid }) }));
+/** A container's id is not always a GUID. */
+const RESOURCES = list(z.object({ type: text, data: z.object({ id: guid }).catch({ id: undefined }) }));
 
 const NAMESPACE = z.object({
   id: guid,
@@ -86,6 +92,7 @@ const NAMESPACE = z.object({
   isdefault: z.boolean().catch(false),
   resources: RESOURCES,
   resourcelist: RESOURCES,
+  containers: z.array(z.unknown()).optional().catch(undefined),
 });
 
 /** Reads a network. @throws {OverlayError} If the text is no JSON object. */
@@ -114,19 +121,22 @@ export function readEndpoint(answer: string): EndpointReading {
     ...(namespace ? { namespace } : {}),
     ...(ip === "" ? {} : { ip }),
     ...(prefixLength === undefined ? {} : { prefixLength }),
+    ...(endpoint.macaddress === "" ? {} : { mac: endpoint.macaddress }),
   };
 }
 
 /** Reads a namespace. @throws {OverlayError} If the text is no JSON object. */
 export function readNamespace(answer: string): NamespaceReading {
   const namespace = parse(answer, NAMESPACE, "a namespace");
-  const resources = namespace.resources.length > 0 ? namespace.resources : namespace.resourcelist;
+  const isV2 = namespace.resources.length > 0;
+  const resources = isV2 ? namespace.resources : namespace.resourcelist;
+  const isOf = (kind: string) => ({ type }: { type: string }): boolean => type.toLowerCase() === kind;
+  const isOccupied = resources.some(isOf("container")) || (namespace.containers?.length ?? 0) > 0;
   return {
     ...withId(namespace.id),
+    ...(isOccupied || isV2 || namespace.containers ? { hasContainers: isOccupied } : {}),
     type: namespace.type === "" && namespace.isdefault ? "HostDefault" : namespace.type,
-    endpoints: resources.flatMap(({ type, data }) =>
-      type.toLowerCase() === "endpoint" && data.id ? [data.id] : []
-    ),
+    endpoints: resources.filter(isOf("endpoint")).flatMap(({ data }) => data.id ? [data.id] : []),
   };
 }
 

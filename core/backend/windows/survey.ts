@@ -33,14 +33,19 @@ export async function surveyContainers(parts: SurveyParts, deployment: string): 
     return text === undefined ? undefined : readEndpoint(text);
   });
   const namespaces = await hns.enumerate("Namespace");
-  const homes = await readHomes(parts, namespaces);
+  const { homes, empty } = await readHomes(parts, namespaces);
   const found = [...readings].flatMap(([endpoint, reading]): FoundEndpoint[] => {
     const network = reading.network === undefined ? undefined : ours.get(reading.network);
     const containerId = readEndpointName(deployment, reading.name);
     if (!network || containerId === undefined) return [];
     return [toFound(endpoint, reading, { containerId, network, namespace: homes.get(endpoint) })];
   });
-  return { endpoints: found, namespaces: new Set(namespaces), allEndpoints: new Set(endpoints) };
+  return {
+    endpoints: found,
+    namespaces: new Set(namespaces),
+    allEndpoints: new Set(endpoints),
+    emptyNamespaces: empty,
+  };
 }
 
 function toFound(
@@ -60,21 +65,30 @@ function toFound(
     ...(network.service === undefined ? {} : { service: network.service }),
     ...(home === undefined ? {} : { namespace: home }),
     ...(reading.ip === undefined ? {} : { ip: reading.ip }),
+    ...(reading.mac === undefined ? {} : { mac: reading.mac }),
   };
 }
 
-/** Namespace of each endpoint that is in one, as the namespaces tell; not every endpoint tells itself. */
+/** What the namespaces tell. */
+export interface Homes {
+  /** Namespace of each endpoint that is in one; not every endpoint tells itself. */
+  readonly homes: ReadonlyMap<Guid, Guid>;
+  /** Those without a container. */
+  readonly empty: ReadonlySet<Guid>;
+}
+
+/** Reads namespaces. One that cannot be read is passed over. */
 export async function readHomes(
   parts: Omit<SurveyParts, "networks">,
   namespaces: readonly Guid[],
-): Promise<Map<Guid, Guid>> {
+): Promise<Homes> {
   const readings = await readEach(parts, namespaces, async (id) => {
     const text = await parts.hns.read("Namespace", id);
     return text === undefined ? undefined : readNamespace(text);
   });
-  return new Map(
-    [...readings].flatMap(([id, reading]) => reading.endpoints.map((endpoint) => [endpoint, id] as const)),
-  );
+  const homes = [...readings].flatMap(([id, { endpoints }]) => endpoints.map((one) => [one, id] as const));
+  const empty = [...readings].filter(([, { hasContainers }]) => hasContainers === false).map(([id]) => id);
+  return { homes: new Map(homes), empty: new Set(empty) };
 }
 
 async function readEach<T>(

@@ -10,7 +10,6 @@ import { Wintun } from "../../../ffi/wintun.ts";
 import { describeError, NotFoundError, UnsupportedError } from "../../errors.ts";
 import { formatIp, type IpAddress, ipToBytes } from "../../ip/address.ts";
 import type { Log } from "../../log.ts";
-import { isHcnEntry } from "../../marker.ts";
 import type { MarkerFile } from "../../marker_file.ts";
 import type {
   BackendCapabilities,
@@ -28,6 +27,7 @@ import { findWindowsEgress } from "./egress.ts";
 import { watchHost } from "./host_watch.ts";
 import { setInterface } from "./interfaces.ts";
 import type { AddressSharing, NodeDevices } from "./node_devices.ts";
+import { isOwnVnic } from "./own_vnic.ts";
 import { translatedWin32 } from "./win32_errors.ts";
 
 /** The host's adapter on a new network may get its address after the network is made. */
@@ -209,9 +209,20 @@ export class WintunNode implements NodeDevices, AddressSharing {
     return this.#ipHelper ??= openIpHelper(this.#options.libraries.ipHelper);
   }
 
-  /** Windows names the host's adapter after its network. */
-  async #isOwnVnic({ alias }: AddressHolder): Promise<boolean> {
+  async #isOwnVnic(holder: AddressHolder): Promise<boolean> {
     const { networks } = await this.#options.marker.load();
-    return networks.some((entry) => isHcnEntry(entry) && alias === `vEthernet (${entry.name})`);
+    return isOwnVnic(holder, networks, this.#describe(holder));
+  }
+
+  /** What Windows describes an adapter as; empty where it does not say. */
+  #describe({ luid }: AddressHolder): string {
+    const { libraries, log } = this.#options;
+    try {
+      const adapters = openAdapterList(libraries.ipHelper).adapters();
+      return adapters.find((one) => one.luid === luid)?.description ?? "";
+    } catch (error) {
+      log.warn("cannot list the adapters of this host", { err: describeError(error) });
+      return "";
+    }
   }
 }

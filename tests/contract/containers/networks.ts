@@ -121,24 +121,24 @@ function foundTests(test: ContainersRegister): void {
       assertEquals([rig.host.state(), marked(rig)], [before, []]);
     });
 
-    test(`a ${what} deleted by hand is made anew by ensureNetwork()`, async (rig) => {
+    test(`a ${what} deleted by hand is made again by ensureNetwork(), with its id`, async (rig) => {
       await rig.containers.ensureNetwork(spec);
       const [gone] = rig.host.state().networks;
       await rig.host.deleteByHand("Network", gone!.id);
       await rig.containers.ensureNetwork(spec);
       const [made, ...more] = rig.host.state().networks;
-      assertEquals([made!.name, made!.id === gone!.id, more], [name, false, []]);
+      assertEquals([made!.name, made!.id === gone!.id, more], [name, true, []]);
       assertEquals(marked(rig), [`${owner} hcn-internal ${made!.id} ${subnetOf(spec)}`]);
     });
 
-    test(`a ${what} deleted by hand is made anew by the attach that needs it`, async (rig) => {
+    test(`a ${what} deleted by hand is made again by the attach that needs it, with its id`, async (rig) => {
       await rig.containers.ensureNetwork(spec);
       const [gone] = rig.host.state().networks;
       await rig.host.deleteByHand("Network", gone!.id);
       const address = prefix(spec === BASE ? "10.200.0.5/28" : "10.200.0.21/28");
       await rig.containers.attach(endpoint(rig, 5, { network: spec, address }));
       const [made] = rig.host.state().networks;
-      assertEquals([made!.name, made!.id === gone!.id], [name, false]);
+      assertEquals([made!.name, made!.id === gone!.id], [name, true]);
       assertEquals(marked(rig), [`${owner} hcn-internal ${made!.id} ${subnetOf(spec)}`]);
       assertEquals(await rig.containers.inspect(place(5)), "whole");
     });

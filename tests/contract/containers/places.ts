@@ -32,13 +32,39 @@ import {
 export function placeTests(test: ContainersRegister): void {
   attachTests(test);
   rollbackTests(test);
+  repairTests(test);
   detachTests(test);
   claimTests(test);
 }
 
+function repairTests(test: ContainersRegister): void {
+  test("repair() makes an endpoint again that was deleted, on its network, and is fine when nothing is wrong", async (rig) => {
+    const { mac } = await rig.containers.attach(endpoint(rig, 5));
+    const before = rig.host.state();
+    const spec = { ...endpoint(rig, 5), ...(mac === undefined ? {} : { mac }) };
+    assertEquals(await rig.containers.repair(spec), "whole");
+    assertEquals(rig.host.state(), before);
+    await rig.host.deleteByHand("Endpoint", id(5));
+    await rig.host.deleteByHand("Network", before.networks[0]!.id);
+    const { allEndpoints, namespaces } = await rig.containers.present();
+    assertEquals([allEndpoints.has(id(5)), namespaces.has(id(105))], [false, true]);
+    assertEquals(await rig.containers.repair(spec), "whole");
+    assertEquals(rig.host.state(), before);
+    assertEquals(await rig.containers.inspect(place(5)), "whole");
+    assertEquals([...(await rig.containers.present()).allEndpoints], [id(5)]);
+  });
+
+  test("repair() makes nothing where the namespace is gone", async (rig) => {
+    await rig.containers.attach(endpoint(rig, 5));
+    await rig.containers.detach(place(5));
+    assertEquals(await rig.containers.repair(endpoint(rig, 5)), "lost");
+    assertEquals(counts(rig), [1, 0, 0]);
+  });
+}
+
 function attachTests(test: ContainersRegister): void {
   test("attach() makes endpoint and namespace as specified, on a network that it makes if need be", async (rig) => {
-    assertEquals(await rig.containers.attach(endpoint(rig, 5)), id(105));
+    assertEquals((await rig.containers.attach(endpoint(rig, 5))).namespace, id(105));
     const { networks, endpoints, namespaces } = rig.host.state();
     assertEquals(networks.map(({ name }) => name), [BASE_NAME]);
     assertEquals(endpoints, [{ id: id(5), name: "zlayer-c5", network: networks[0]!.id, ip: "10.200.0.5" }]);
@@ -90,7 +116,7 @@ function attachTests(test: ContainersRegister): void {
     const spec = endpoint(rig, 5, {
       onNamespace: (namespace) => Promise.resolve(void told.push([namespace, counts(rig)])),
     });
-    assertEquals(await rig.containers.attach(spec), id(999));
+    assertEquals((await rig.containers.attach(spec)).namespace, id(999));
     assertEquals(told, [[id(999), [1, 0, 1]]]);
     assertEquals(await rig.containers.inspect({ ...place(5), namespace: id(999) }), "whole");
   });

@@ -7,6 +7,7 @@ const SERVE = {
   kind: "serve",
   service: false,
   cleanupOnExit: false,
+  removeAbandoned: false,
   logFormat: "text",
   wireguard: "auto",
 } as const;
@@ -22,6 +23,7 @@ Deno.test("parseCommandLine() accepts [daemon 18]", async (t) => {
       want: { ...SERVE, socket: "\\\\.\\pipe\\other" },
     },
     { args: ["--service"], want: { ...SERVE, service: true } },
+    { args: ["--remove-abandoned"], want: { ...SERVE, removeAbandoned: true } },
     { args: ["--cleanup-on-exit"], want: { ...SERVE, cleanupOnExit: true } },
     { args: ["--log-format=json"], want: { ...SERVE, logFormat: "json" } },
     { args: ["--wireguard=userspace"], want: { ...SERVE, wireguard: "userspace" } },

@@ -45,6 +45,7 @@ Deno.test("decodeAdapters() follows the addresses in a list of IP_ADAPTER_ADDRES
   view.setUint32(4, 12, true);
   pointer(8, 448); // the next adapter
   pointer(24, 1024); // its first address
+  pointer(64, 1600);
   pointer(72, 1500);
   view.setUint32(96, 1492, true);
   view.setUint32(104, 1, true);
@@ -52,6 +53,7 @@ Deno.test("decodeAdapters() follows the addresses in a list of IP_ADAPTER_ADDRES
   pointer(208, 1700);
   view.setBigUint64(224, 99n, true);
   new Uint16Array(view.buffer, 1500).set(encodeWide("Ethernet 2"));
+  new Uint16Array(view.buffer, 1600).set(encodeWide("Intel(R) I219"));
   pointer(1024 + 8, 1100); // the next address
   pointer(1024 + 16, 1200);
   writeSockaddr(view, 1200, { address: Uint8Array.of(192, 0, 2, 7) });
@@ -61,6 +63,7 @@ Deno.test("decodeAdapters() follows the addresses in a list of IP_ADAPTER_ADDRES
   assertEquals(decodeAdapters(view, base), [
     {
       name: "Ethernet 2",
+      description: "Intel(R) I219",
       luid: 99n,
       index: { 4: 12, 6: 13 },
       mtuBytes: 1492,
@@ -70,6 +73,7 @@ Deno.test("decodeAdapters() follows the addresses in a list of IP_ADAPTER_ADDRES
     },
     {
       name: "",
+      description: "",
       luid: 0n,
       index: { 4: 0, 6: 0 },
       mtuBytes: 0,

@@ -32,6 +32,7 @@ export interface FakeEndpoint {
   readonly network: string;
   readonly ip: string;
   readonly length: number;
+  readonly mac?: string;
   namespace?: string;
   readonly doc: Doc;
 }
@@ -40,6 +41,8 @@ export interface FakeEndpoint {
 export interface FakeNamespace {
   readonly id: string;
   readonly type: string;
+  /** Containers in it. */
+  containers?: readonly string[];
 }
 
 /** The system's own namespace. */
@@ -72,6 +75,9 @@ export class FakeHns {
   namespaceIds: string[] = [];
   /** What an endpoint gets instead of what was asked for. */
   addresses: string[] = [];
+  /** Refuses an endpoint of a hardware address that is asked for. */
+  refusesMacs = false;
+  #macs = 0;
   readonly #nowMs: () => number;
 
   constructor(nowMs: () => number) {
@@ -172,6 +178,7 @@ export class FakeHns {
     const network = this.networks.get(networkId)!;
     const { doc, ip: wanted, length } = checkEndpoint(settings, networkId);
     if (this.endpoints.has(id)) throw new Refusal(0x80070057, `endpoint ${id} exists`);
+    if (this.refusesMacs && "MacAddress" in doc) throw new Refusal(0x80070057, "no such MacAddress");
     if (this.#nowMs() - network.madeAtMs < this.settleMs) {
       throw new Refusal(0x803b002f, "addresses are not ready");
     }
@@ -185,7 +192,8 @@ export class FakeHns {
     ];
     const isUsed = [...this.endpoints.values()].some((one) => one.network === networkId && one.ip === wanted);
     if (isUsed || reserved.includes(address.value)) throw new Refusal(0x803b002f, `${wanted} is reserved`);
-    this.endpoints.set(id, { id, name: String(doc.Name), network: networkId, ip, length, doc });
+    const mac = String(doc.MacAddress ?? `00-15-5D-00-01-${(++this.#macs).toString(16).padStart(2, "0")}`);
+    this.endpoints.set(id, { id, name: String(doc.Name), network: networkId, ip, length, mac, doc });
     return id;
   }
 
@@ -213,8 +221,8 @@ export class FakeHns {
   }
 
   #endpoint(id: string, isV2: boolean): Doc {
-    const { name, network, ip, length, namespace } = this.endpoints.get(id)!;
-    const common = { ID: id.toUpperCase(), Name: name };
+    const { name, network, ip, length, mac, namespace } = this.endpoints.get(id)!;
+    const common = { ID: id.toUpperCase(), Name: name, ...(mac === undefined ? {} : { MacAddress: mac }) };
     return isV2
       ? {
         ...common,
@@ -226,15 +234,16 @@ export class FakeHns {
   }
 
   #namespace(id: string, isV2: boolean): Doc {
-    const { type } = this.namespaces.get(id)!;
+    const { type, containers = [] } = this.namespaces.get(id)!;
     const resources = [...this.endpoints.values()].filter((one) => one.namespace === id)
       .map((one) => ({ Type: "Endpoint", Data: { Id: one.id.toUpperCase() } }));
+    const inside = containers.map((one) => ({ Type: "Container", Data: { Id: one } }));
     return isV2
       ? {
         ID: id.toUpperCase(),
         NamespaceId: 3,
         Type: type,
-        Resources: resources,
+        Resources: [...resources, ...inside],
         SchemaVersion: { Major: 2, Minor: 0 },
       }
       : {
@@ -243,6 +252,7 @@ export class FakeHns {
         CompartmentId: 3,
         ResourceList: resources,
         Resources: { ID: "x", Allocators: [] },
+        Containers: containers,
       };
   }
 }

@@ -1,7 +1,6 @@
 /** Operations that the tests interrupt, and what has to be so when they were answered. */
 import { assertEquals } from "@std/assert";
 import { join } from "@std/path";
-import { STATE_FILE } from "../../../core/open_engine.ts";
 import { readContainerPlaces } from "../../../core/operator/host_settings.ts";
 import { BASE, DEPLOYMENT, SLICE } from "../../support/container_rig.ts";
 import { auditHcn } from "./hcn_audit.ts";
@@ -72,7 +71,7 @@ function auditPurged(node: HcnNode): string[] {
 
 /** As `purge` does it, which knows the containers by the database of the daemon that it has stopped. */
 async function purge({ backend, rig }: HcnNode): Promise<void> {
-  const places = await readContainerPlaces(join(rig.dataDir, STATE_FILE));
+  const places = await readContainerPlaces(join(rig.dataDir, "overlayd.db"));
   const failures = await backend.containers.purge(DEPLOYMENT, places);
   if (failures.length > 0) throw new Error(failures.join("; "));
 }

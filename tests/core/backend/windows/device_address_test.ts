@@ -50,14 +50,14 @@ Deno.test("an address whose prefix has changed is set anew", async () => {
 
 Deno.test("[windows T82] the virtual adapter of our container network keeps the address, and both take packets for it", async () => {
   const asked: string[] = [];
-  const { host, tools } = rig(({ luid, alias }) => {
-    asked.push(alias);
+  const { host, tools } = rig(({ luid, alias, address }) => {
+    asked.push(`${alias} ${address.join(".")}`);
     return Promise.resolve(luid === OTHER);
   });
   const vnic = host.add(OTHER, "vEthernet (zlayer-overlay)");
   host.addresses.push({ luid: OTHER, address: BYTES, prefixLength: 28 });
   assertEquals(await ensureOnlyAddress(tools, WINTUN, NODE), OTHER);
-  assertEquals(asked, ["vEthernet (zlayer-overlay)"]);
+  assertEquals(asked, ["vEthernet (zlayer-overlay) 10.200.0.1"]);
   assertEquals(host.addresses.map(({ luid }) => luid), [OTHER]);
   // ForwardingEnabled, WeakHostSend, WeakHostReceive.
   assertEquals([...vnic.rows[4].subarray(41, 44)], [1, 1, 1]);

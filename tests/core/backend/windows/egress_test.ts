@@ -7,6 +7,7 @@ import type { Adapter, AdapterList } from "../../../../ffi/windows/adapters.ts";
 function adapter(name: string, index: number, more: Partial<Adapter> = {}): Adapter {
   return {
     name,
+    description: "",
     luid: BigInt(index),
     index: { 4: index, 6: index },
     mtuBytes: 1500,

@@ -71,6 +71,11 @@ Deno.test("readEndpoint() reads both versions [windows T12]", async (t) => {
       want: { id: A, name: "x", network: B, ip: "10.0.0.5", prefixLength: 28 },
     },
     {
+      name: "with a hardware address",
+      answer: { ID: A, Name: "x", MacAddress: "00-15-5D-01-02-03" },
+      want: { id: A, name: "x", mac: "00-15-5D-01-02-03" },
+    },
+    {
       name: "in no namespace",
       answer: { ID: A, Name: "x", HostComputeNamespace: "00000000-0000-0000-0000-000000000000" },
       want: { id: A, name: "x" },
@@ -109,10 +114,34 @@ Deno.test("readNamespace() reads both versions; an object under Resources is non
   ];
   for (const { name, answer, type } of rows) {
     await t.step(name, () => {
-      assertEquals(readNamespace(JSON.stringify(answer)), { id: A, type, endpoints: [B] });
+      const want = { id: A, type, endpoints: [B], hasContainers: true };
+      assertEquals(readNamespace(JSON.stringify(answer)), want);
     });
   }
   assertEquals(readNamespace("{}"), { type: "", endpoints: [] });
+});
+
+Deno.test("readNamespace() tells whether containers are in it, where the answer does", async (t) => {
+  const endpoint = { Type: "Endpoint", Data: { Id: B } },
+    container = { Type: "Container", Data: { Id: "c1" } };
+  const rows: { name: string; answer: Record<string, unknown>; want: boolean | undefined }[] = [
+    { name: "version 2, one", answer: { Resources: [endpoint, container] }, want: true },
+    {
+      name: "version 2, one without data",
+      answer: { Resources: [endpoint, { Type: "Container" }] },
+      want: true,
+    },
+    { name: "version 2, none", answer: { Resources: [endpoint] }, want: false },
+    { name: "version 2, nothing in it at all", answer: { Resources: [] }, want: undefined },
+    { name: "version 1, one", answer: { ResourceList: [endpoint], Containers: ["c1"] }, want: true },
+    { name: "version 1, none", answer: { ResourceList: [endpoint], Containers: [] }, want: false },
+    { name: "version 1, no word of them", answer: { ResourceList: [endpoint] }, want: undefined },
+    { name: "version 1, nonsense", answer: { ResourceList: [endpoint], Containers: "" }, want: undefined },
+    { name: "nothing", answer: {}, want: undefined },
+  ];
+  for (const { name, answer, want } of rows) {
+    await t.step(name, () => assertEquals(readNamespace(JSON.stringify(answer)).hasContainers, want));
+  }
 });
 
 Deno.test("the system's namespaces are known by id and by type [windows T72]", () => {

@@ -146,10 +146,11 @@ Deno.test("a sweep that cannot list changes nothing [windows T73]", async (t) =>
       const network = [...rig.hns.networks.keys()][0]!;
       rig.hns.plant.endpoint(guid(15), "zlayer-d", network, { ip: "10.200.0.10" });
       await rig.engine.sweepContainers();
-      rig.library.next(list, { hresult: 0x80070005 | 0 });
+      // The short look that comes first lists as well.
+      for (const _ of ["look", "sweep"]) rig.library.next(list, { hresult: 0x80070005 | 0 });
       await rig.engine.sweepContainers();
       assertEquals([rig.store.containerEndpoints.size, rig.hns.endpoints.size], [1, 2]);
-      rig.library.next(list, { text: "not json" });
+      for (const _ of ["look", "sweep"]) rig.library.next(list, { text: "not json" });
       await rig.engine.sweepContainers();
       assertEquals([rig.store.containerEndpoints.size, rig.hns.endpoints.size], [1, 2]);
       assert(rig.hns.namespaces.has(namespaceGuid!));
@@ -157,27 +158,16 @@ Deno.test("a sweep that cannot list changes nothing [windows T73]", async (t) =>
   }
 });
 
-Deno.test("a container that is gone from HCN is forgotten, its address free; a damaged one is told of", async () => {
+Deno.test("a container that is gone from HCN is forgotten, its address free", async () => {
   await using rig = await ContainerRig.start();
-  await rig.attach("c1", "10.200.0.5");
-  const { namespaceGuid } = await rig.attach("c2", "10.200.0.6");
-  rig.hns.restart();
-  rig.hns.plant.namespace(namespaceGuid!);
-  await rig.drive(rig.engine.sweepContainers());
-  assertEquals(rig.leased(), ["10.200.0.6 node"]);
-  const { detail } = await rig.engine.status(true);
-  assertEquals(detail!.attachments.map(({ handle, state }) => [handle, state]), [[
-    "container:c2",
-    "degraded",
-  ]]);
+  const { namespaceGuid } = await rig.attach("c1", "10.200.0.5");
+  await rig.attach("c2", "10.200.0.6");
+  const [endpoint] = [...rig.hns.endpoints.keys()];
+  rig.hns.endpoints.delete(endpoint!);
+  rig.hns.namespaces.delete(namespaceGuid!);
   await rig.settled();
-  assertEquals(
-    (await rig.engine.status(true)).detail!.attachments[0]!.state,
-    "degraded",
-    "the regular pass keeps it",
-  );
-  await rig.drive(rig.attach("c2", "10.200.0.6"));
-  assertEquals((await rig.engine.status(true)).detail!.attachments[0]!.state, "ready");
+  assertEquals(rig.leased(), ["10.200.0.6 node"]);
+  assertEquals([...rig.store.containerEndpoints.values()].map(({ containerId }) => containerId), ["c2"]);
 });
 
 Deno.test("purge removes also what an earlier deployment has left, with its containers [daemon 55]", async () => {
