@@ -52,7 +52,7 @@ export function ensureOwnDirectory(dataDir: string, os: string = Deno.build.os):
  * @returns Whether it was made.
  */
 export function makePrivateDirectory(path: string, os: string = Deno.build.os): boolean {
-  if (os === "windows") return createDirectory(path, PRIVATE_DIRECTORY_SDDL);
+  if (os === "windows") return asDeno(() => createDirectory(path, PRIVATE_DIRECTORY_SDDL));
   try {
     Deno.mkdirSync(path, { mode: 0o700 });
     return true;
@@ -82,7 +82,7 @@ export function createPrivateFile(path: string, os: string = Deno.build.os): boo
 /** Makes an empty private file, or makes the one private that is there. */
 export function ensurePrivateFile(path: string, os: string = Deno.build.os): void {
   if (createPrivateFile(path, os)) return;
-  if (os === "windows") protectFile(path, PRIVATE_FILE_SDDL);
+  if (os === "windows") asDeno(() => protectFile(path, PRIVATE_FILE_SDDL));
   else Deno.chmodSync(path, 0o600);
 }
 
