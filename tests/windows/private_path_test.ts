@@ -14,6 +14,7 @@ import {
   ownDirectory,
   PRIVATE_DIRECTORY_SDDL,
   PRIVATE_FILE_SDDL,
+  systemPath,
 } from "../../core/transport/private_path.ts";
 import { longPath } from "../../ffi/windows/long_path.ts";
 import {
@@ -109,6 +110,10 @@ Deno.test(
       assert(!EVERYONE.test(readSddl(longPath(ours))), readSddl(longPath(ours)));
     }
     ensurePrivateFile(lockFile(path));
+    const store = openStateStore(stateFile(path));
+    await store.commit("test", (write) => write.setting("hostSettings", { value: "1" }));
+    store.close();
+    assert(systemPath(stateFile(path)).startsWith("\\\\?\\"));
   }),
 );
 

@@ -5,7 +5,6 @@ import { LibraryError } from "../../ffi/errors.ts";
 import { advapi32 } from "../../ffi/windows/advapi32.ts";
 import { verifySignature } from "../../ffi/windows/authenticode.ts";
 import { kernel32 } from "../../ffi/windows/kernel32.ts";
-import { longPath } from "../../ffi/windows/long_path.ts";
 import { protectFile } from "../../ffi/windows/private_path.ts";
 import { processUser } from "../../ffi/windows/process_user.ts";
 import { SecurityAttributes } from "../../ffi/windows/security_attributes.ts";
@@ -27,7 +26,7 @@ function withRoot(run: (root: string) => void): () => void {
     try {
       run(root);
     } finally {
-      Deno.removeSync(longPath(root), { recursive: true });
+      Deno.removeSync(root, { recursive: true });
     }
   };
 }
@@ -133,17 +132,5 @@ Deno.test(
     }, { signer: DENO });
     Deno.renameSync(path, `${path}.old`);
     Deno.renameSync(`${path}.old`, path);
-  }),
-);
-
-Deno.test(
-  "a Wintun at the end of a long path is loaded",
-  withRoot((root) => {
-    const directory = join(root, "d".repeat(120), "e".repeat(120));
-    Deno.mkdirSync(directory, { recursive: true });
-    const path = join(directory, "wintun.dll");
-    Deno.copyFileSync(fakePath("wintun.dll"), path);
-    const library = loadTrusted(path, (real) => Deno.dlopen(real, {}), { signer: DENO });
-    library.loaded.close();
   }),
 );

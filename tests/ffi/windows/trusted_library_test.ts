@@ -11,6 +11,7 @@ const SYSTEM = "S-1-5-18", MALLORY = "S-1-5-21-1-2-3-1001";
 const SAFE: DescriptorFields = { owner: SYSTEM, entries: [{ mask: 0x1f01ff, sid: SYSTEM }] };
 const THEIRS: DescriptorFields = { owner: MALLORY, entries: [] };
 const HANDLE = 77n;
+const LONG = "d".repeat(250);
 
 /** What the host has; paths as the check asks for them, `file` for the open file. */
 interface Host {
@@ -189,6 +190,11 @@ Deno.test("loadTrusted() checks and loads where a link leads, under the name tha
   const rows = [
     { real: "\\\\?\\D:\\x\\other.dll", loaded: "D:\\x\\other.dll", above: "D:\\x" },
     { real: "\\\\?\\UNC\\host\\share\\w.dll", loaded: "\\\\host\\share\\w.dll", above: "\\\\host\\share\\" },
+    {
+      real: `\\\\?\\C:\\${LONG}\\w.dll`,
+      loaded: `\\\\?\\C:\\${LONG}\\w.dll`,
+      above: `\\\\?\\C:\\${LONG}`,
+    },
     { real: "\\\\?\\C:\\x.\\w.dll", loaded: "\\\\?\\C:\\x.\\w.dll", above: "\\\\?\\C:\\x." },
   ];
   for (const { real, loaded, above } of rows) {
