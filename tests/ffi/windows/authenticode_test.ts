@@ -3,11 +3,12 @@ import { assertEquals } from "@std/assert";
 import { PinnedBuffer } from "../../../ffi/memory.ts";
 import { type Signature, type TrustSymbols, verifySignature } from "../../../ffi/windows/authenticode.ts";
 import { encodeWide, readWide } from "../../../ffi/windows/wide_string.ts";
+import { toHex } from "../../support/golden.ts";
 
 const FILE = { path: "C:\\x\\wintun.dll", handle: 77n };
 const STATE = 0xabcdn;
 /** WINTRUST_ACTION_GENERIC_VERIFY_V2 as softpub.h has it. */
-const ACTION = "6bc5aa0044cdd0118cc200c04fc295ee";
+const ACTION = "6b c5 aa 00 44 cd d0 11 8c c2 00 c0 4f c2 95 ee";
 
 /** wintrust and crypt32 with one answer. */
 class FakeTrust {
@@ -24,7 +25,7 @@ class FakeTrust {
     const some = Deno.UnsafePointer.create(1n);
     return {
       WinVerifyTrust: (window, action, data) => {
-        assertEquals([window, (action as Uint8Array).toHex()], [0xffff_ffff_ffff_ffffn, ACTION]);
+        assertEquals([window, toHex(action as Uint8Array)], [0xffff_ffff_ffff_ffffn, ACTION]);
         this.#verify(new DataView(Deno.UnsafePointerView.getArrayBuffer(data!, 88)));
         return this.result;
       },

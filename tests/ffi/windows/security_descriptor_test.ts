@@ -1,11 +1,12 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { ByteReader, CodecError } from "../../../ffi/bytes.ts";
 import { decodeSecurityDescriptor, decodeSid } from "../../../ffi/windows/security_descriptor.ts";
+import { fromHex } from "../../support/golden.ts";
 import { seededTest } from "../../support/seeded_random.ts";
 import { descriptorBytes, sidBytes } from "../../support/windows/descriptor_bytes.ts";
 
 /** Of `C:\`, read with GetNamedSecurityInfoW under Wine 10. */
-const GOLDEN = Uint8Array.fromHex(
+const GOLDEN = fromHex(
   "0100" + "0480" + // revision, control: self-relative, with a DACL
     "14000000" + "30000000" + "00000000" + "4c000000" + // owner, group, no SACL, DACL
     "010500000000000515000000000000000000000000000000e8030000" + // S-1-5-21-0-0-0-1000
