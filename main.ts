@@ -20,6 +20,7 @@ import type { Body, OperatorClient, OperatorContext } from "./core/operator/clie
 import type { OverlayService } from "./core/service.ts";
 import { VERSION } from "./core/version.ts";
 import { SERVICE_NAME } from "./core/windows_service/definition.ts";
+import { NO_EVENTS, type ServiceEvents } from "./core/windows_service/events.ts";
 import { type Supervisor, UNSUPERVISED } from "./core/windows_service/supervisor.ts";
 
 /** Requests in flight at the stop signal are given this long; the process is to end within 5 s. */
@@ -31,11 +32,19 @@ const FLUSH_MS = { stdout: 50, file: 2000 };
 /** Builds the engine of a daemon; tests give a scripted one. */
 export type OpenEngine = (config: DaemonConfig, log: (part: string) => Log) => Promise<EngineHandle>;
 
-/** Runs a command line to its exit code. @param options `openBackend`: what `purge` works on; this host's unless given. */
+/** What tests replace. */
+export interface MainOptions {
+  /** What `purge` works on; this host's unless given. */
+  readonly openBackend?: OpenBackend;
+  /** Where a service tells what happened to it; the event log of Windows unless given. */
+  readonly events?: ServiceEvents;
+}
+
+/** Runs a command line to its exit code. */
 export async function main(
   args: readonly string[],
   openEngine: OpenEngine,
-  options: { readonly openBackend?: OpenBackend } = {},
+  options: MainOptions = {},
 ): Promise<number> {
   const command = parseCommandLine(args, VERSION);
   switch (command.kind) {
@@ -43,29 +52,43 @@ export async function main(
       await writeText(Deno.stdout, command.text);
       return EXIT_OK;
     case "usage":
+      // A service's stderr is nowhere.
+      if (args.includes("--service")) (await serviceEvents(options)).failed(`cannot start: ${command.text}`);
       await writeText(Deno.stderr, command.text);
       return EXIT_USAGE;
     case "serve":
-      return await startServing(command, openEngine);
+      return await startServing(command, openEngine, options);
     default:
       return await operate(command, options);
   }
 }
 
 /** Runs the daemon in the foreground, or as the Windows service that it was started as. */
-async function startServing(command: ServeCommand, openEngine: OpenEngine): Promise<number> {
+async function startServing(
+  command: ServeCommand,
+  openEngine: OpenEngine,
+  options: MainOptions,
+): Promise<number> {
   const environment = readEnvironment();
   const config = resolveConfig(command, environment);
+  const events = config.service ? await serviceEvents(options) : NO_EVENTS;
   const run = (supervisor: Supervisor): Promise<number> =>
-    serve(command.logFormat, { config, environment, openEngine, supervisor });
+    serve(command.logFormat, { config, environment, openEngine, supervisor, events });
   if (!config.service) return await run(UNSUPERVISED);
   const { runAsService } = await import("./core/transport/windows_service.ts");
   try {
     return await runAsService(SERVICE_NAME, run);
   } catch (error) {
+    events.failed(`cannot run: ${causeChain(error)}`);
     await writeFatal(Deno.stderr, causeChain(error));
     return EXIT_FAILURE;
   }
+}
+
+/** Where this host's service manager looks for what its services have to say. */
+async function serviceEvents({ events }: MainOptions): Promise<ServiceEvents> {
+  if (readEnvironment().os !== "windows") return NO_EVENTS;
+  return events ?? (await import("./core/transport/event_log.ts")).eventLog(SERVICE_NAME);
 }
 
 /** Runs the daemon until it has stopped; a fatal error is one line on stderr. */
@@ -73,16 +96,18 @@ async function serve(
   logFormat: ServeCommand["logFormat"],
   parts: Omit<DaemonParts, "logging">,
 ): Promise<number> {
-  const { config } = parts;
+  const { config, events } = parts;
   const { startLogging } = await import("./core/logging/start.ts");
   const logging = startLogging(config, logFormat);
   const log = logging.log();
   log.info("starting", { data_dir: config.dataDir, socket: config.socket, version: VERSION, pid: Deno.pid });
   try {
     await runDaemon({ ...parts, logging });
+    events.stopped(`zlayer-overlayd stopped; its data directory is ${config.dataDir}`);
     return EXIT_OK;
   } catch (error) {
     log.error("cannot run", { err: error });
+    events.failed(`cannot run with data directory ${config.dataDir}: ${causeChain(error)}`);
     await writeFatal(Deno.stderr, causeChain(error));
     return EXIT_FAILURE;
   } finally {
@@ -101,11 +126,12 @@ interface DaemonParts {
   readonly logging: Logging;
   readonly openEngine: OpenEngine;
   readonly supervisor: Supervisor;
+  readonly events: ServiceEvents;
 }
 
 /** Starts, waits for a signal, the supervisor or a `shutdown` request, stops. */
 async function runDaemon(parts: DaemonParts): Promise<void> {
-  const { config, environment, logging, openEngine, supervisor } = parts;
+  const { config, environment, logging, openEngine, supervisor, events } = parts;
   const { startDaemon, stopLimitMs } = await import("./core/daemon.ts");
   const { claimDataDir } = await import("./core/data_dir.ts");
   const { handleSignals, surviveUncaughtErrors } = await import("./core/signals.ts");
@@ -118,6 +144,7 @@ async function runDaemon(parts: DaemonParts): Promise<void> {
   };
   const cutOff = async (): Promise<void> => {
     log.error("the stop took too long and is cut off", { limit_ms: stopLimitMs(config) });
+    events.failed(`the stop took more than ${stopLimitMs(config)} ms and is cut off`);
     await logging.flush(FLUSH_MS.stdout);
     force();
   };
@@ -145,6 +172,7 @@ async function runDaemon(parts: DaemonParts): Promise<void> {
   });
   log.info("ready");
   supervisor.running();
+  events.started(`zlayer-overlayd ${VERSION} runs; its data directory is ${config.dataDir}`);
   signalled.promise.then((signal) => daemon.stop(signal));
   await daemon.finished;
 }

@@ -23,6 +23,8 @@ import { encodeWide } from "./windows/wide_string.ts";
 const BCRYPT = {
   /** `NTSTATUS (BCRYPT_ALG_HANDLE*, LPCWSTR algorithm, LPCWSTR implementation, ULONG flags)` */
   BCryptOpenAlgorithmProvider: { parameters: ["buffer", "buffer", "pointer", "u32"], result: "i32" },
+  /** `NTSTATUS (BCRYPT_ALG_HANDLE, ULONG flags)` */
+  BCryptCloseAlgorithmProvider: { parameters: ["usize", "u32"], result: "i32" },
   /** `NTSTATUS (BCRYPT_HANDLE, LPCWSTR property, UCHAR*, ULONG, ULONG flags)` */
   BCryptSetProperty: { parameters: ["usize", "buffer", "buffer", "u32", "u32"], result: "i32" },
   /** `NTSTATUS (BCRYPT_ALG_HANDLE, BCRYPT_KEY_HANDLE*, UCHAR* object, ULONG, UCHAR* secret, ULONG, ULONG flags)` */
@@ -74,9 +76,9 @@ class BcryptKey {
 }
 
 /** The cipher, on arrays, with WireGuard's nonces: 32 zero bits and a 64-bit counter. */
-export class BcryptChaCha {
+export class BcryptChaCha implements Disposable {
   readonly #symbols: BcryptSymbols;
-  readonly #algorithm: bigint;
+  #algorithm: bigint;
   readonly #nonce = new PinnedBuffer(NONCE_BYTES);
   readonly #tag = new PinnedBuffer(TAG_BYTES);
   readonly #info = new PinnedBuffer(CIPHER_MODE_INFO_BYTES);
@@ -107,12 +109,29 @@ export class BcryptChaCha {
     const { algorithm, chainingMode } = options.cipher ?? CHACHA20_POLY1305;
     const out = new BigUint64Array(1);
     check(symbols.BCryptOpenAlgorithmProvider(out, encodeWide(algorithm), null, 0), `open ${algorithm}`);
-    if (chainingMode !== undefined) {
-      const value = new Uint8Array(encodeWide(chainingMode).buffer);
-      const property = encodeWide("ChainingMode");
-      check(symbols.BCryptSetProperty(out[0]!, property, value, value.length, 0), `set ${chainingMode}`);
+    const library = new BcryptChaCha(symbols, out[0]!);
+    try {
+      if (chainingMode !== undefined) library.#setChainingMode(chainingMode);
+      return library;
+    } catch (error) {
+      library[Symbol.dispose]();
+      throw error;
     }
-    return new BcryptChaCha(symbols, out[0]!);
+  }
+
+  #setChainingMode(mode: string): void {
+    const value = new Uint8Array(encodeWide(mode).buffer);
+    const property = encodeWide("ChainingMode");
+    check(
+      this.#symbols.BCryptSetProperty(this.#algorithm, property, value, value.length, 0),
+      `set ${mode}`,
+    );
+  }
+
+  /** Lets go of the cipher, which would outlive the thread; its keys were released before. Twice is fine. */
+  [Symbol.dispose](): void {
+    if (this.#algorithm !== 0n) this.#symbols.BCryptCloseAlgorithmProvider(this.#algorithm, 0);
+    this.#algorithm = 0n;
   }
 
   /** Prepares a key; the 32 bytes are copied. @throws {RangeError} If there are not 32. */

@@ -11,6 +11,7 @@ import { FfiError, LibraryError } from "./errors.ts";
 import { lazyLibrary } from "./library.ts";
 import { PinnedBuffer } from "./memory.ts";
 import { encodeGuid, type Guid } from "./windows/guid.ts";
+import { loadTrusted, type TrustedLibrary } from "./windows/trusted_library.ts";
 import { encodeWide, readWide } from "./windows/wide_string.ts";
 import { Win32Error } from "./windows/win32_error.ts";
 
@@ -59,7 +60,10 @@ const LOGGER = { parameters: ["i32", "u64", "pointer"], result: "void" } as cons
 type WintunSymbols = Deno.StaticForeignLibraryInterface<typeof WINTUN>;
 
 const kernel32 = lazyLibrary(["kernel32.dll"], KERNEL32);
-const opened = new Map<string, WintunSymbols>();
+const opened = new Map<string, TrustedLibrary<WintunSymbols>>();
+
+/** Who signs the library, as its certificate has the name. */
+const SIGNER = "WireGuard LLC";
 
 /** Smallest ring: `WINTUN_MIN_RING_CAPACITY`. */
 export const MIN_CAPACITY_BYTES = 0x2_0000;
@@ -76,17 +80,22 @@ const ERROR_NO_MORE_ITEMS = 259;
 export type WintunLogLevel = "info" | "warn" | "error";
 const LOG_LEVELS: readonly WintunLogLevel[] = ["info", "warn", "error"];
 
-/** Opened once; it stays loaded as long as the process. @throws {LibraryError} */
-function wintunAt(path: string): WintunSymbols {
-  let symbols = opened.get(path);
-  if (symbols === undefined) opened.set(path, symbols = lazyLibrary([path], WINTUN)());
-  return symbols;
+/** Opened once; it stays loaded as long as the process. @throws {LibraryError} Also if it is not to be trusted. */
+function wintunAt(path: string): TrustedLibrary<WintunSymbols> {
+  let library = opened.get(path);
+  if (library === undefined) {
+    library = loadTrusted(path, (real) => lazyLibrary([real], WINTUN)(), { signer: SIGNER });
+    opened.set(path, library);
+  }
+  return library;
 }
 
 /** The library. */
 export class Wintun {
   readonly #symbols: WintunSymbols;
   readonly #onLog: (level: WintunLogLevel, message: string) => void;
+  /** What is wrong with the place that it was loaded from, if anything is; its signature is right then. */
+  readonly caution: string | undefined;
   /** The last line that told of an error. A call on another thread leaves no last error that could be seen. */
   #complaint = "";
   /** One at a time, so that a complaint belongs to whoever gets it. */
@@ -96,7 +105,9 @@ export class Wintun {
     readonly path: string,
     onLog: (level: WintunLogLevel, message: string) => void,
   ) {
-    this.#symbols = wintunAt(path);
+    const library = wintunAt(path);
+    this.#symbols = library.loaded;
+    this.caution = library.caution;
     this.#onLog = onLog;
     // Threads of Wintun may be in it at any time, so it is there until the process ends.
     const logger = Deno.UnsafeCallback.threadSafe(
@@ -108,11 +119,12 @@ export class Wintun {
   }
 
   /**
-   * Opens it. One per process: the logger is the last one's.
+   * Opens it. One per process: the logger is the last one's. One that others than administrators may have put there
+   * is passed over, unless it is signed by its maker.
    *
    * @param places Absolute paths, tried in order.
    * @param onLog Told what Wintun has to say.
-   * @throws {LibraryError} If it is in none of them; it names all, and where to get it.
+   * @throws {LibraryError} If it is in none of them, or not to be trusted; it names all, why, and where to get it.
    */
   static open(
     places: readonly string[],
@@ -123,7 +135,7 @@ export class Wintun {
       try {
         return new Wintun(path, onLog);
       } catch (error) {
-        failures.push(error instanceof Error ? error.message : String(error));
+        failures.push(`${path}: ${error instanceof Error ? error.message : String(error)}`);
       }
     }
     const cause = new Error(`${failures.join("; ")}; put the wintun.dll of https://www.wintun.net there`);
@@ -258,7 +270,7 @@ export interface WintunCalls {
 
 /** Opens the library of a {@linkcode Wintun} on the thread of a data path. @throws {LibraryError} */
 export function wintunCalls(path: string): WintunCalls {
-  return { wintun: wintunAt(path), kernel32: kernel32() };
+  return { wintun: wintunAt(path).loaded, kernel32: kernel32() };
 }
 
 /** Packets of a session, in one memory; for the thread of the data path. */

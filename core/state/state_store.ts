@@ -14,7 +14,7 @@
  * Memory follows only when a transaction has succeeded.
  */
 
-import { ensurePrivateFile } from "../transport/private_path.ts";
+import { ensurePrivateFile, systemPath } from "../transport/private_path.ts";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { setImmediate } from "node:timers";
 import type {
@@ -101,7 +101,7 @@ export { peerKey };
  */
 export function openStateStore(path: string): StateStore {
   ensurePrivateFile(path);
-  const db = new DatabaseSync(path);
+  const db = new DatabaseSync(systemPath(path));
   try {
     db.exec("PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 2000");
     migrate(db, path);

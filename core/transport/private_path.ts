@@ -7,6 +7,7 @@
  * it sees fit, and each of them, a lock and a log alike, is private from its first byte only if the directory says so.
  */
 import { join } from "@std/path";
+import { longPath } from "../../ffi/windows/long_path.ts";
 import { createDirectory, createFile, protectFile } from "../../ffi/windows/private_path.ts";
 import { takeDirectory } from "../../ffi/windows/trusted_directory.ts";
 import { Win32Error } from "../../ffi/windows/win32_error.ts";
@@ -52,7 +53,7 @@ export function ensureOwnDirectory(dataDir: string, os: string = Deno.build.os):
  * @returns Whether it was made.
  */
 export function makePrivateDirectory(path: string, os: string = Deno.build.os): boolean {
-  if (os === "windows") return createDirectory(path, PRIVATE_DIRECTORY_SDDL);
+  if (os === "windows") return asDeno(() => createDirectory(path, PRIVATE_DIRECTORY_SDDL));
   try {
     Deno.mkdirSync(path, { mode: 0o700 });
     return true;
@@ -82,8 +83,13 @@ export function createPrivateFile(path: string, os: string = Deno.build.os): boo
 /** Makes an empty private file, or makes the one private that is there. */
 export function ensurePrivateFile(path: string, os: string = Deno.build.os): void {
   if (createPrivateFile(path, os)) return;
-  if (os === "windows") protectFile(path, PRIVATE_FILE_SDDL);
+  if (os === "windows") asDeno(() => protectFile(path, PRIVATE_FILE_SDDL));
   else Deno.chmodSync(path, 0o600);
+}
+
+/** A path for libraries that hand it to the system as it is, as SQLite does: on Windows a long one needs a prefix. */
+export function systemPath(path: string, os: string = Deno.build.os): string {
+  return os === "windows" ? longPath(path) : path;
 }
 
 /** Runs work of Windows whose errors are those that Deno's own functions have. */

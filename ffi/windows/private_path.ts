@@ -6,8 +6,8 @@
 import { lazyLibrary } from "../library.ts";
 import { advapi32 } from "./advapi32.ts";
 import { INVALID_HANDLE_VALUE, kernel32 } from "./kernel32.ts";
+import { encodePath } from "./long_path.ts";
 import { SecurityAttributes } from "./security_attributes.ts";
-import { encodeWide } from "./wide_string.ts";
 import { Win32Error } from "./win32_error.ts";
 
 const KERNEL32 = {
@@ -62,7 +62,7 @@ function describe(sddl: string): SecurityAttributes {
  */
 export function createDirectory(path: string, sddl: string, security: PathSecurity = system()): boolean {
   using attributes = describe(sddl);
-  if (security.CreateDirectoryW(encodeWide(path), attributes.bytes) !== 0) return true;
+  if (security.CreateDirectoryW(encodePath(path), attributes.bytes) !== 0) return true;
   const code = security.GetLastError();
   if (code === ERROR_ALREADY_EXISTS) return false;
   throw new Win32Error(`create directory ${path}`, "CreateDirectoryW", code);
@@ -79,7 +79,7 @@ export function createDirectory(path: string, sddl: string, security: PathSecuri
 export function createFile(path: string, sddl: string, security: PathSecurity = system()): boolean {
   using attributes = describe(sddl);
   const handle = security.CreateFileW(
-    encodeWide(path),
+    encodePath(path),
     GENERIC_WRITE,
     0,
     attributes.bytes,
@@ -102,6 +102,6 @@ export function createFile(path: string, sddl: string, security: PathSecurity = 
  */
 export function protectFile(path: string, sddl: string, security: PathSecurity = system()): void {
   using attributes = describe(sddl);
-  if (security.SetFileSecurityW(encodeWide(path), OWN_DACL, attributes.descriptor) !== 0) return;
+  if (security.SetFileSecurityW(encodePath(path), OWN_DACL, attributes.descriptor) !== 0) return;
   throw new Win32Error(`protect ${path}`, "SetFileSecurityW", security.GetLastError());
 }

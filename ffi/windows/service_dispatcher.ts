@@ -58,11 +58,20 @@ export class ServiceDispatcher {
    * @throws {Win32Error} If the manager does not take the control handler.
    */
   async run(): Promise<boolean> {
+    const connection = this.#connect();
+    // After a failure Windows is still in a callback, and the process is to end whatever it is waiting for.
+    this.#failed.promise.catch(() => {
+      this.#main.unref();
+      this.#handler.unref();
+    });
+    return await Promise.race([connection, this.#failed.promise]) !== 0;
+  }
+
+  /** Until it returns nothing of this may move or go: the manager's code has the addresses. */
+  async #connect(): Promise<number> {
     try {
-      const connection = this.#libraries.advapi32.StartServiceCtrlDispatcherW(this.#table);
-      return await Promise.race([connection, this.#failed.promise]) !== 0;
+      return await this.#libraries.advapi32.StartServiceCtrlDispatcherW(this.#table);
     } finally {
-      // Until here nothing of this may move or go: the manager's code has the addresses.
       this.#table.fill(0n);
       this.#main.close();
       this.#handler.close();

@@ -8,9 +8,9 @@ import { lazyLibrary } from "../library.ts";
 import { PinnedBuffer } from "../memory.ts";
 import { advapi32 } from "./advapi32.ts";
 import { INVALID_HANDLE_VALUE, kernel32 } from "./kernel32.ts";
+import { encodePath } from "./long_path.ts";
 import { OWN_DACL } from "./private_path.ts";
 import { SecurityAttributes } from "./security_attributes.ts";
-import { encodeWide } from "./wide_string.ts";
 import { Win32Error } from "./win32_error.ts";
 
 const KERNEL32 = {
@@ -89,7 +89,7 @@ function system(): DirectorySecurity {
 export function takeDirectory(path: string, sddl: string, security: DirectorySecurity = system()): Taking {
   const op = `take directory ${path}`;
   const access = READ_CONTROL | WRITE_DAC;
-  const handle = security.CreateFileW(encodeWide(path), access, SHARE_ALL, null, OPEN_EXISTING, FLAGS, 0n);
+  const handle = security.CreateFileW(encodePath(path), access, SHARE_ALL, null, OPEN_EXISTING, FLAGS, 0n);
   if (handle === INVALID_HANDLE_VALUE) throw new Win32Error(op, "CreateFileW", security.GetLastError());
   try {
     if (!isDirectory(handle, security, op)) return "not-a-directory";

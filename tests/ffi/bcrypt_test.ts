@@ -16,6 +16,8 @@ class FakeCng {
   /** The memory that keys were handed over in. */
   readonly secrets: Uint8Array[] = [];
   opened = "";
+  /** Handles of the cipher that are not closed. */
+  open = 0;
 
   constructor(readonly has: (algorithm: string) => boolean = () => true) {}
 
@@ -26,6 +28,12 @@ class FakeCng {
         this.opened = decodeWide((index) => (algorithm as Uint16Array)[index]!);
         if (!this.has(this.opened)) return STATUS_NOT_FOUND;
         (handle as BigUint64Array)[0] = 77n;
+        this.open++;
+        return 0;
+      },
+      BCryptCloseAlgorithmProvider: (algorithm, flags) => {
+        assertEquals([algorithm, flags, this.keys.size], [77n, 0, 0]);
+        this.open--;
         return 0;
       },
       BCryptSetProperty: () => STATUS_NOT_FOUND,
@@ -114,4 +122,16 @@ Deno.test("BcryptChaCha leaves no copy of a key behind", () => {
   provider.releaseKey(provider.importKey(key));
   assertEquals(cng.secrets, [new Uint8Array(32)]);
   assertEquals(key, new Uint8Array(32).fill(7), "the caller's own is the caller's");
+});
+
+Deno.test("BcryptChaCha lets go of its cipher once, and also where it cannot be set up", () => {
+  const cng = new FakeCng();
+  const library = BcryptChaCha.open({ symbols: cng.symbols });
+  library.releaseKey(library.importKey(new Uint8Array(32)));
+  assertEquals(cng.open, 1);
+  for (let i = 0; i < 2; i++) library[Symbol.dispose]();
+  assertEquals(cng.open, 0);
+  const cipher = { algorithm: "AES", chainingMode: "ChainingModeGCM" };
+  assertThrows(() => BcryptChaCha.open({ symbols: cng.symbols, cipher }), FfiError, "set ChainingModeGCM");
+  assertEquals([cng.opened, cng.open], ["AES", 0]);
 });

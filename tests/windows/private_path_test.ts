@@ -1,5 +1,5 @@
 /** Who gets at the data directory: what Windows is asked for, and what Wine makes of it. */
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { join } from "@std/path";
 import { claimDataDir, lockFile } from "../../core/data_dir.ts";
 import { PermissionError } from "../../core/errors.ts";
@@ -14,8 +14,15 @@ import {
   ownDirectory,
   PRIVATE_DIRECTORY_SDDL,
   PRIVATE_FILE_SDDL,
+  systemPath,
 } from "../../core/transport/private_path.ts";
-import { createFile, type PathSecurity, protectFile } from "../../ffi/windows/private_path.ts";
+import { longPath } from "../../ffi/windows/long_path.ts";
+import {
+  createDirectory,
+  createFile,
+  type PathSecurity,
+  protectFile,
+} from "../../ffi/windows/private_path.ts";
 import { type DirectorySecurity, takeDirectory } from "../../ffi/windows/trusted_directory.ts";
 import { encodeWide, readWide } from "../../ffi/windows/wide_string.ts";
 import { Win32Error } from "../../ffi/windows/win32_error.ts";
@@ -74,9 +81,66 @@ Deno.test(
     (await claimDataDir(root))[Symbol.dispose]();
     assertEquals([root, join(root, "daemon.json")].map(readSddl), before);
     assert(EVERYONE.test(before[0]!));
-    assertThrows(() => makePrivateDirectory(join(root, "none", "data")), Win32Error, "CreateDirectoryW");
+    assertThrows(
+      () => makePrivateDirectory(join(root, "none", "data")),
+      Deno.errors.NotFound,
+      "CreateDirectoryW",
+    );
   }),
 );
+
+Deno.test("a data directory that may not be made is refused with what to do", async () => {
+  // What Unix refuses even to root.
+  const path = "Z:\\dev\\pts\\zt-data";
+  const error = await assertRejects(() => claimDataDir(path), PermissionError, "run as Administrator");
+  assertStringIncludes(error.message, path);
+});
+
+/** A path that functions of Windows take only in the form that has no limit. */
+function longPlace(root: string): string {
+  return join(root, "d".repeat(120), "e".repeat(120));
+}
+
+Deno.test(
+  "a data directory with a long path is as private as any",
+  withRoot(async (root) => {
+    const path = longPlace(root);
+    for (let i = 0; i < 2; i++) (await claimDataDir(path))[Symbol.dispose]();
+    for (const ours of [path, ownDirectory(path), lockFile(path)]) {
+      assert(!EVERYONE.test(readSddl(longPath(ours))), readSddl(longPath(ours)));
+    }
+    ensurePrivateFile(lockFile(path));
+    const store = openStateStore(stateFile(path));
+    await store.commit("test", (write) => write.setting("hostSettings", { value: "1" }));
+    store.close();
+    assert(systemPath(stateFile(path)).startsWith("\\\\?\\"));
+  }),
+);
+
+Deno.test("long paths are given to Windows verbatim", () => {
+  const given: string[] = [];
+  const note = <T>(path: unknown, result: T): T => {
+    given.push(String.fromCharCode(...(path as Uint16Array)));
+    return result;
+  };
+  const security = {
+    CreateDirectoryW: (path) => note(path, 1),
+    CreateFileW: (path) => note(path, 77n),
+    SetFileSecurityW: (path) => note(path, 1),
+    CloseHandle: () => 1,
+  } as Partial<PathSecurity> as PathSecurity;
+  const path = longPlace("C:/data/.");
+  createDirectory(path, PRIVATE_DIRECTORY_SDDL, security);
+  createFile(path, PRIVATE_FILE_SDDL, security);
+  protectFile(path, PRIVATE_FILE_SDDL, security);
+  const directory = {
+    ...directoryOf({ known: 22 }).security,
+    CreateFileW: (path) => note(path, 77n),
+  } as DirectorySecurity;
+  takeDirectory(path, PRIVATE_DIRECTORY_SDDL, directory);
+  const want = `\\\\?\\${longPlace("C:\\data")}\0`;
+  assertEquals(given, [want, want, want, want]);
+});
 
 Deno.test(
   "in a directory that is open to all, what is ours is private: lock, database, marker",

@@ -3,8 +3,10 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { OverlayError } from "../../core/errors.ts";
+import { VERSION } from "../../core/version.ts";
 import { SERVICE_NAME } from "../../core/windows_service/definition.ts";
 import { advapi32 } from "../../ffi/windows/advapi32.ts";
+import { writeEvent } from "../../ffi/windows/event_log.ts";
 import { kernel32 } from "../../ffi/windows/kernel32.ts";
 import { ServiceDatabase } from "../../ffi/windows/service_database.ts";
 import { SERVICE_STATUS_BYTES } from "../../ffi/windows/service_status.ts";
@@ -67,6 +69,11 @@ Deno.test("[windows T89] a request to shut down ends the service with exit code 
     await client.shutdown();
     assertEquals(await rig.reached(STATE.stopped), 0);
   }
+  const told = [
+    `started zlayer-overlayd ${VERSION} runs; its data directory is ${rig.dataDir}`,
+    `stopped zlayer-overlayd stopped; its data directory is ${rig.dataDir}`,
+  ];
+  assertEquals(rig.events(), [...told, ...told]);
   // Complete when STOPPED is reported, and the second run goes on in the same file.
   const said = rig.log().trimEnd().split("\n").map((line) => / zlayer_overlayd: (\w+)/.exec(line)?.[1]);
   const once = ["starting", "ready", "stopping", "stopped"];
@@ -98,6 +105,7 @@ Deno.test("[windows T89] a stop that hangs is cut off when its time is over: STO
   // Not 1067, which Windows says of a process that ends without a word.
   assertEquals(await rig.reached(STATE.stopped), 1);
   assertStringIncludes(rig.log(), "the stop took too long and is cut off limit_ms=14500");
+  assertEquals(rig.events()[1], "failed the stop took more than 14500 ms and is cut off");
 });
 
 Deno.test("[windows T89] a daemon that cannot start is STOPPED with exit code 1", async () => {
@@ -106,6 +114,27 @@ Deno.test("[windows T89] a daemon that cannot start is STOPPED with exit code 1"
   rig.start();
   assertEquals(await rig.reached(STATE.stopped), 1);
   assertStringIncludes(rig.log(), 'ERROR zlayer_overlayd: cannot run err="no network today"');
+  assertEquals(rig.events(), [`failed cannot run with data directory ${rig.dataDir}: no network today`]);
+});
+
+Deno.test("a service that cannot start and has no log tells the system: its command line, its data directory", async () => {
+  {
+    await using rig = new ServiceRig(".", "--no-such-flag");
+    rig.database.start(rig.name);
+    const [event] = await rig.told(1);
+    assertStringIncludes(event!, "failed cannot start: ");
+    assertStringIncludes(event!, "--no-such-flag");
+  }
+  // What Unix refuses even to root.
+  await using rig = new ServiceRig("Z:\\dev\\pts\\zt");
+  rig.start();
+  assertEquals(await rig.reached(STATE.stopped), 1);
+  assertStringIncludes(rig.events()[0]!, "failed cannot run with data directory Z:\\dev\\pts\\zt: ");
+  assertStringIncludes(rig.events()[0]!, "run as Administrator");
+});
+
+Deno.test("the event log takes what a service has to tell", () => {
+  writeEvent("zt", { type: "information", id: 1, text: "für später" });
 });
 
 Deno.test("[windows T90] INTERROGATE and unknown controls are taken while a request hangs, and change nothing", async () => {

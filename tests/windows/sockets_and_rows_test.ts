@@ -86,7 +86,7 @@ Deno.test("aliases and LUIDs of Wine's own IP Helper are read where it has them"
 /** What is tested of CNG here is all but the name of the cipher, which Wine lacks. */
 Deno.test("CNG encrypts in place, sees forgeries, and says that Wine lacks ChaCha20-Poly1305", async () => {
   assertThrows(() => BcryptChaCha.open(), FfiError, "CHACHA20_POLY1305");
-  const cipher = BcryptChaCha.open({ cipher: { algorithm: "AES", chainingMode: "ChainingModeGCM" } });
+  using cipher = BcryptChaCha.open({ cipher: { algorithm: "AES", chainingMode: "ChainingModeGCM" } });
   const secret = Uint8Array.from({ length: 32 }, (_, i) => i);
   const key = cipher.importKey(secret);
   const text = new Uint8Array(1421 + 16).fill(0x5a, 0, 1421);

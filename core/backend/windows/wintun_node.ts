@@ -198,11 +198,15 @@ export class WintunNode implements NodeDevices, AddressSharing {
   }
 
   #openWintun(): Wintun {
+    if (this.#wintun !== undefined) return this.#wintun;
     const { libraries, log } = this.#options;
-    return this.#wintun ??= Wintun.open(
+    const wintun = Wintun.open(
       libraries.wintun,
       (level, message) => log[level === "error" ? "warn" : "debug"]("Wintun", { message }),
     );
+    const { path, caution } = wintun;
+    if (caution !== undefined) log.warn("Wintun was loaded for its signature alone", { path, caution });
+    return this.#wintun = wintun;
   }
 
   #openIpHelper(): IpHelper {

@@ -27,6 +27,8 @@ export interface ArenaCipher {
 export interface CipherProvider extends CryptoProvider {
   /** Its cipher on such a memory. */
   cipherOf(arena: PinnedBuffer): ArenaCipher;
+  /** Lets go of what would outlive the thread, once all keys are released. */
+  readonly close?: () => void;
 }
 
 /** What a data path encrypts with. */
@@ -57,12 +59,21 @@ function chooseCipher(candidates: readonly (() => CipherProvider)[]): CipherProv
   for (const make of candidates) {
     try {
       const provider = make();
-      if (passesSelfTest(provider.packet)) return provider;
+      if (isRight(provider)) return provider;
+      provider.close?.();
     } catch {
       // Its library is absent or refuses this cipher; the next one is slower and does the same.
     }
   }
   return withSubarrays(nobleProvider());
+}
+
+function isRight({ packet }: CipherProvider): boolean {
+  try {
+    return passesSelfTest(packet);
+  } catch {
+    return false; // It failed at what it has to do.
+  }
 }
 
 /**

@@ -119,10 +119,10 @@ export class DataPlane implements PacketPlane {
     return this.#control.describe({ replayed: this.#receiver.replayed, ...this.#system.drops });
   }
 
-  /** Zeroes all keys. */
+  /** Zeroes all keys, and then lets go of the library that has them. */
   close(): void {
-    this.#system.close();
     this.#control.close();
+    this.#system.close();
   }
 
   #apply(outputs: readonly DeviceOutput[]): void {

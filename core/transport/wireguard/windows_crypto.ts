@@ -7,7 +7,11 @@ import { nodeProvider } from "./node_provider.ts";
 
 /** CNG. @throws {FfiError} On a build of Windows without this cipher. */
 export function bcryptProvider(): CipherProvider {
-  return withSubarrays({ name: "bcrypt", handshake: NOBLE_HANDSHAKE, packet: BcryptChaCha.open() });
+  const packet = BcryptChaCha.open();
+  return {
+    ...withSubarrays({ name: "bcrypt", handshake: NOBLE_HANDSHAKE, packet }),
+    close: () => packet[Symbol.dispose](),
+  };
 }
 
 /** Picks the fastest provider that works on this host. */

@@ -26,7 +26,7 @@ const DOUBTFUL_WAIT_MS = 250;
 /** See the module. */
 export class WindowsSystem implements PlaneSystem {
   readonly arena = new Arena();
-  readonly provider: PacketProvider = chooseWindowsProvider();
+  readonly provider: PacketProvider;
   readonly tun: WintunPort;
   /** Windows tells of routes by callbacks only, which this thread has no time for. */
   readonly routes = undefined;
@@ -47,6 +47,8 @@ export class WindowsSystem implements PlaneSystem {
     this.#socketEvent = events.sockets;
     this.#calls = ws2(winsock);
     this.#features = probeUdpFeatures(this.#calls);
+    // Last of what may fail, as it has to be closed.
+    this.provider = chooseWindowsProvider();
   }
 
   get lostSockets(): string | undefined {
@@ -96,8 +98,10 @@ export class WindowsSystem implements PlaneSystem {
     };
   }
 
-  /** What it works on is the tunnel's to close. */
-  close(): void {}
+  /** What else it works on is the tunnel's to close. */
+  close(): void {
+    this.provider.close?.();
+  }
 }
 
 function addTroubles(sum: UdpTroubles, more: UdpTroubles): void {

@@ -12,6 +12,7 @@
 import { join } from "@std/path";
 import { OverlayError } from "../../../core/errors.ts";
 import { main, type OpenEngine } from "../../../main.ts";
+import type { ServiceEvents } from "../../../core/windows_service/events.ts";
 import { FakeService } from "../fake_service.ts";
 
 const openEngine: OpenEngine = async ({ dataDir }) => {
@@ -33,4 +34,18 @@ async function gone(path: string): Promise<void> {
   }
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args, openEngine));
+/** Events of the service, one line each, in the file that the environment names. */
+function fileEvents(path: string): ServiceEvents {
+  const write = (kind: string, text: string): void =>
+    Deno.writeTextFileSync(path, `${kind} ${text.replaceAll("\n", " ")}\n`, { append: true });
+  return {
+    started: (text) => write("started", text),
+    stopped: (text) => write("stopped", text),
+    failed: (text) => write("failed", text),
+  };
+}
+
+if (import.meta.main) {
+  const path = Deno.env.get("ZT_EVENTS");
+  Deno.exit(await main(Deno.args, openEngine, path === undefined ? {} : { events: fileEvents(path) }));
+}

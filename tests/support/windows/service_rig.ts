@@ -1,6 +1,6 @@
 /** A daemon as a service of the Service Control Manager that the machine has, for tests in `deno.exe`. */
 import { assertEquals } from "@std/assert";
-import { fromFileUrl, join } from "@std/path";
+import { fromFileUrl, isAbsolute, join } from "@std/path";
 import { quoteArgument } from "../../../core/windows_service/definition.ts";
 import { advapi32 } from "../../../ffi/windows/advapi32.ts";
 import { kernel32 } from "../../../ffi/windows/kernel32.ts";
@@ -23,19 +23,23 @@ export class ServiceRig implements AsyncDisposable {
   readonly name = `zt-${crypto.randomUUID().slice(0, 8)}`;
   readonly pipe = `\\\\.\\pipe\\${this.name}`;
   readonly #temp = Deno.makeTempDirSync({ prefix: "zt-service-" });
+  readonly #events = join(this.#temp, "events");
   readonly dataDir: string;
   readonly database = new ServiceDatabase({ kernel32: kernel32(), advapi32: advapi32() });
 
-  /** @param place Where the data directory is, in one that is there. */
-  constructor(place = ".") {
-    this.dataDir = join(this.#temp, place);
-    const daemon = ["--data-dir", this.dataDir, "--socket", this.pipe, "--service"];
+  /**
+   * @param place Where the data directory is, in one that is there; or its path.
+   * @param flags Further flags of the daemon.
+   */
+  constructor(place = ".", ...flags: string[]) {
+    this.dataDir = isAbsolute(place) ? place : join(this.#temp, place);
+    const daemon = ["--data-dir", this.dataDir, "--socket", this.pipe, "--service", ...flags];
     const argv = [Deno.execPath(), ...denoArguments(MAIN, ...daemon)];
     const code = this.database.create({
       name: this.name,
       displayName: `test ${this.name}`,
       // A service gets none of our environment, and Deno's cache is where that says.
-      commandLine: `cmd.exe /c "set DENO_DIR=${Deno.env.get("DENO_DIR")}&&${
+      commandLine: `cmd.exe /c "set ZT_EVENTS=${this.#events}&&set DENO_DIR=${Deno.env.get("DENO_DIR")}&&${
         argv.map(quoteArgument).join(" ")
       }"`,
     });
@@ -68,6 +72,23 @@ export class ServiceRig implements AsyncDisposable {
   /** What it has logged. */
   log(): string {
     return Deno.readTextFileSync(join(this.dataDir, "logs", "overlayd.log"));
+  }
+
+  /** What it has told the system: `started`, `stopped` or `failed`, and a text. */
+  events(): string[] {
+    const text = Deno.readTextFileSync(this.#events);
+    return text.split("\n").slice(0, -1);
+  }
+
+  /** Waits until it has told so much. */
+  async told(count: number): Promise<string[]> {
+    return await waitFor("events", () => {
+      try {
+        return this.events().length >= count ? this.events() : undefined;
+      } catch {
+        return undefined;
+      }
+    }, { timeoutMs: 30_000, intervalMs: 20 });
   }
 
   /** Waits for a file that the daemon makes. */

@@ -78,6 +78,29 @@ Deno.test("choosePacketProvider() passes over a library that is absent and one t
   assertEquals(choosePacketProvider([absent]).name, "noble");
 });
 
+Deno.test("choosePacketProvider() closes what it does not take, and leaves what it takes open", () => {
+  const closed: string[] = [];
+  const like = (name: string, open: PacketCrypto["open"]) => (): CipherProvider => {
+    const { packet, ...rest } = nobleProvider();
+    const changed = {
+      importKey: packet.importKey.bind(packet),
+      releaseKey: packet.releaseKey.bind(packet),
+      seal: packet.seal.bind(packet),
+      open,
+    };
+    return { ...withSubarrays({ ...rest, name, packet: changed }), close: () => void closed.push(name) };
+  };
+  const { packet } = nobleProvider();
+  const wrong = like("wrong", () => true);
+  const failing = like("failing", () => {
+    throw new TypeError("no");
+  });
+  const provider = choosePacketProvider([wrong, failing, like("right", packet.open.bind(packet))]);
+  assertEquals([provider.name, closed], ["right", ["wrong", "failing"]]);
+  provider.close!();
+  assertEquals(closed, ["wrong", "failing", "right"]);
+});
+
 Deno.test("the cipher on an arena is that on arrays, for every provider", () => {
   const arena = new PinnedBuffer(4096);
   const bytes = Uint8Array.from({ length: 1420 + 16 }, (_, i) => i);
