@@ -1,17 +1,24 @@
 /** Waiting with a limit, and letting others go first. */
 
-import { setImmediate } from "node:timers";
+import { clearImmediate, setImmediate } from "node:timers";
 
 /** Rounds of the event loop within which tokio asks the kernel for news: every 61st, while anything is ready. */
 const ROUNDS_TO_THE_KERNEL = 64;
 
-/** The value of a promise, or `undefined` when it has none within so many milliseconds. Rejects as it does. */
+/**
+ * The value of a promise, or `undefined` when it has none within so many milliseconds. Rejects as it does.
+ *
+ * The timer is only set when the promise does not settle in this turn of the event loop: nearly all requests do, and
+ * a timer set and cleared is a tenth of what one takes (20 of 230 us, Deno 2.9.5 under Wine).
+ */
 export async function settledWithin<T>(promise: Promise<T>, timeoutMs: number): Promise<T | undefined> {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const expired = new Promise<void>((resolve) => timer = setTimeout(resolve, timeoutMs));
+  const { promise: expired, resolve } = Promise.withResolvers<void>();
+  const turnOver = setImmediate(() => timer = setTimeout(resolve, timeoutMs));
   try {
     return await Promise.race([promise, expired]) as T | undefined;
   } finally {
+    clearImmediate(turnOver);
     clearTimeout(timer);
   }
 }
