@@ -20,7 +20,7 @@ import { FrameWriter } from "./frame_writer.ts";
 import type { IpcLog } from "./log.ts";
 import type { OverlaydRequest, OverlaydResponse } from "./protocol.ts";
 import type { IpcStream } from "./stream.ts";
-import { delay, settledWithin } from "./timeout.ts";
+import { othersTurn, settledWithin } from "./timeout.ts";
 
 /** Room for one read of a connection that has been quiet. */
 const QUIET_READ_BYTES = 4 * 1024;
@@ -48,15 +48,6 @@ export interface ConnectionSetup {
   readonly maxQueuedEvents: number;
   /** For receive memory over what each connection has for free. */
   readonly receiveBudget: ByteBudget;
-}
-
-/**
- * Lets other connections have their turn. Reads of a client that always has more to say are ready at once,
- * and tokio asks the kernel for news of the other sockets only every 61 such turns unless the thread pauses
- * (measured with Deno 2.9.6: 90 ms for a `status` beside a flooding client, 0.4 ms with this).
- */
-function yieldToOthers(): Promise<void> {
-  return delay(0);
 }
 
 /** The server's end of one connection. */
@@ -92,8 +83,7 @@ export class ServerConnection {
     try {
       while (await this.#fill()) {
         const answered = await this.#answerBuffered();
-        await this.#writer.drained(MAX_QUEUED_BYTES);
-        if (answered > 0 && this.#readBytes === BUSY_READ_BYTES) await yieldToOthers();
+        if (answered > 0 && this.#readBytes === BUSY_READ_BYTES) await othersTurn();
       }
       await this.#flush();
     } catch (error) {
@@ -183,6 +173,7 @@ export class ServerConnection {
       } else {
         this.#warn("frame ignored: only requests are for a server", { frame: frame.frame });
       }
+      await this.#writer.drained(MAX_QUEUED_BYTES);
     }
     return answered;
   }
@@ -237,7 +228,7 @@ export class ServerConnection {
 
   #send(id: bigint, op: string, response: OverlaydResponse): void {
     try {
-      this.#writer.send(encodeResponse(id, response));
+      this.#writer.send(encodeResponse(id, response), this.#decoder.hasNext);
     } catch (error) {
       // Over the frame limit, or not JSON: a defect of the service, and no reason to leave the client waiting.
       this.#writer.send(encodeResponse(id, errorResponse(op, error, this.#setup.log)));
@@ -245,7 +236,8 @@ export class ServerConnection {
   }
 
   #refuse(id: bigint, reason: string): void {
-    this.#writer.send(encodeResponse(id, errResponse(reason, "invalid_argument")));
+    const refusal = encodeResponse(id, errResponse(reason, "invalid_argument"));
+    this.#writer.send(refusal, this.#decoder.hasNext);
   }
 
   /** Waits a bounded time for what is queued to be taken. */

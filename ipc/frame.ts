@@ -57,6 +57,14 @@ export class FrameDecoder {
     return this.#buffer.subarray(this.#end);
   }
 
+  /** Whether {@linkcode next} has a body to give: it would neither throw nor give `undefined`. */
+  get hasNext(): boolean {
+    const buffered = this.bufferedBytes;
+    if (buffered < FRAME_HEADER_BYTES) return false;
+    const length = readLength(this.#buffer, this.#start);
+    return length <= MAX_FRAME_BYTES && buffered >= FRAME_HEADER_BYTES + length;
+  }
+
   /** States that the first `length` bytes of the reserved room were filled. */
   commit(length: number): void {
     if (length > this.#buffer.length - this.#end) {

@@ -5,6 +5,7 @@
  * lesser kind (events) are asked for only when nothing else is waiting.
  */
 
+import { setImmediate } from "node:timers";
 import { FrameEncoder } from "./frame.ts";
 import type { IpcStream } from "./stream.ts";
 
@@ -46,20 +47,26 @@ export class FrameWriter {
   /**
    * Queues a frame. A no-op once writing has failed.
    *
+   * @param more Whether another one is about to follow: the write then waits for all that the event loop can do
+   * without waiting itself. A pipe takes a write at once, so that each frame would else be a write of its own.
    * @throws {FrameLengthError} If the body is over the limit; nothing is queued then.
    */
-  send(body: string): void {
+  send(body: string, more = false): void {
     if (this.#failure) return;
     this.#encoder.append(body);
-    this.wake();
+    this.#start(more ? setImmediate : queueMicrotask);
   }
 
   /** Starts writing if there is something to write and no write is under way. */
   wake(): void {
+    // Not at once: what the rest of this turn queues shares the write.
+    this.#start(queueMicrotask);
+  }
+
+  #start(soon: (pump: () => void) => void): void {
     if (this.#pumping || this.#failure) return;
     this.#pumping = true;
-    // Not at once: what the rest of this turn queues shares the write.
-    queueMicrotask(() => this.#pump());
+    soon(() => void this.#pump());
   }
 
   /** Resolves when at most so many bytes are queued, or writing has failed. */

@@ -4,7 +4,7 @@ import { ServerConnection } from "../../ipc/connection.ts";
 import { encodeFrame } from "../../ipc/frame.ts";
 import { SILENT_LOG } from "../../ipc/log.ts";
 import type { IpcStream } from "../../ipc/stream.ts";
-import { FakeService } from "../support/fake_service.ts";
+import { FakeService, FRESH_STATUS } from "../support/fake_service.ts";
 import { requestFrame } from "../support/ipc_examples.ts";
 
 const FRAME = encodeFrame(requestFrame('{"op":"status"}'));
@@ -13,6 +13,7 @@ const FRAME = encodeFrame(requestFrame('{"op":"status"}'));
 class Flood implements IpcStream {
   readonly #reads: number;
   reads = 0;
+  writes = 0;
   written = 0;
   closed = false;
   #at = 0;
@@ -28,6 +29,7 @@ class Flood implements IpcStream {
   }
 
   write(bytes: Uint8Array): Promise<number> {
+    this.writes++;
     this.written += bytes.length;
     return Promise.resolve(bytes.length);
   }
@@ -69,9 +71,13 @@ class Deliberate implements IpcStream {
   }
 }
 
-function serve(stream: IpcStream, onShutdown = (): void => {}): ServerConnection {
+function serve(
+  stream: IpcStream,
+  onShutdown = (): void => {},
+  service = new FakeService(),
+): ServerConnection {
   return new ServerConnection(stream, {
-    service: new FakeService(),
+    service,
     log: SILENT_LOG,
     onShutdown,
     requestTimeoutMs: 1000,
@@ -89,6 +95,36 @@ Deno.test("a client that always has more to say leaves the others their turn", a
   await run;
   assert(stream.closed);
   assert(stream.written > 0);
+});
+
+Deno.test("requests that come together are answered in few writes, though each is done at once", async () => {
+  const stream = new Flood(5);
+  await serve(stream).run();
+  // One for what a read brought, and one for the request that its end cuts.
+  assertLess(stream.writes, 2 * 5 + 1);
+});
+
+Deno.test("answers that nobody takes leave requests unanswered that are received already", async () => {
+  const stream = new Flood(Infinity);
+  const [asked, taken] = [Promise.withResolvers<void>(), Promise.withResolvers<number>()];
+  stream.write = () => {
+    asked.resolve();
+    return taken.promise;
+  };
+  const service = new FakeService();
+  let answers = 0;
+  service.status = () => {
+    answers++;
+    return Promise.resolve({ ...FRESH_STATUS, interface: "x".repeat(100_000) });
+  };
+  const connection = serve(stream, () => {}, service);
+  const run = connection.run();
+  await asked.promise;
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  assertEquals(answers, 3); // 256 KiB is the limit
+  connection.close();
+  taken.reject(new Deno.errors.BrokenPipe("gone"));
+  await run;
 });
 
 Deno.test("stop() ends a connection between two requests", async () => {

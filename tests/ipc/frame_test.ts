@@ -56,6 +56,18 @@ Deno.test("[ipc 4] FrameDecoder finds two frames in one read, and one cut in the
   assertEquals(bodies(decoder), ["{}"]);
 });
 
+Deno.test("FrameDecoder.hasNext tells whether next() has a body", () => {
+  const decoder = new FrameDecoder();
+  for (const byte of encodeFrame("ab")) {
+    assertEquals([decoder.hasNext, decoder.next()], [false, undefined]);
+    decoder.push(Uint8Array.of(byte));
+  }
+  assertEquals(decoder.hasNext, true);
+  decoder.next();
+  decoder.push(Uint8Array.of(0xff, 0xff, 0xff, 0xff));
+  assertEquals(decoder.hasNext, false, "a length over the limit is next()'s to refuse");
+});
+
 Deno.test("[ipc 4] FrameDecoder gives an empty body for length 0", () => {
   const decoder = new FrameDecoder();
   decoder.push(concat(header(0), encodeFrame("{}")));

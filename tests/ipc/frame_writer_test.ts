@@ -52,6 +52,25 @@ Deno.test("FrameWriter sends what is queued in one turn, and what comes during a
   assertEquals(stream.idle, true);
 });
 
+Deno.test("FrameWriter puts frames that others follow into one write, though each write is done at once", async () => {
+  const writes: number[] = [];
+  const writer = new FrameWriter({
+    write: (bytes) => {
+      writes.push(bytes.length);
+      return Promise.resolve(bytes.length);
+    },
+  });
+  for (let i = 0; i < 10; i++) {
+    writer.send("0123456789", i < 9);
+    for (let hop = 0; hop < 20; hop++) await null; // what answering a request takes
+  }
+  await writer.drained(0);
+  assertEquals(writes, [140]);
+  writer.send("0123456789");
+  for (let hop = 0; hop < 20; hop++) await null;
+  assertEquals(writes, [140, 14], "with nothing to follow it goes out in this turn");
+});
+
 Deno.test("FrameWriter goes on after a write that took only a part", async () => {
   const stream = new SlowStream();
   const writer = new FrameWriter(stream);
