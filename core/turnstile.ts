@@ -6,7 +6,7 @@
  * whole burst.
  */
 
-import { setImmediate } from "node:timers";
+import { othersTurn, type TurnOptions } from "./event_loop.ts";
 
 /** Lets work through one by one. */
 export class Turnstile {
@@ -37,45 +37,17 @@ export class Turnstile {
 const SLICE_MS = 1;
 
 /**
- * While anything is ready, the runtime asks the kernel for news of its sockets only after so many rounds of its
- * event loop (tokio's `event_interval` of 61, which Deno 2.4 to 2.9 set; seen with strace); and some to hand it on.
- */
-const ROUNDS = 64;
-
-/**
- * When the first two rounds take so long, the thread has slept in them, and that is enough: in Deno 2.4
- * `setImmediate` is a timer of a millisecond.
- */
-const TWO_NAPS_MS = 2;
-
-/** What a breath is measured and made by; tests bring their own. */
-export interface BreathOptions {
-  /** Monotonic time in milliseconds. */
-  readonly now?: () => number;
-  /** Resolves one round of the event loop later. */
-  readonly round?: () => Promise<void>;
-}
-
-/**
- * Makes a breath that has the runtime look at its sockets when a millisecond or more has passed since the last
- * time.
+ * Makes a breath that gives others their turn when a millisecond or more has passed since the last time.
  *
- * It does that by itself when the thread sleeps, but a timer that lets the thread sleep takes it 1.1 to 2.2 ms;
- * rounds of the event loop in which nothing is done cost 2 to 3 us each, and what came in is handled in them.
  * Measured beside 100 attaches at once: 176 ms for the attaches, and 4.5 ms for the slowest hundredth of the answers
  * to `status`; with a timer 354 and 6.4, without any breath 141 and 144.
  */
-export function slicedBreath(options: BreathOptions = {}): () => Promise<void> {
-  const { now = () => performance.now(), round = () => new Promise((resolve) => setImmediate(resolve)) } =
-    options;
+export function slicedBreath(options: TurnOptions = {}): () => Promise<void> {
+  const { now = () => performance.now() } = options;
   let rested = -Infinity;
   return async () => {
-    const start = now();
-    if (start - rested < SLICE_MS) return;
-    for (let i = 1; i <= ROUNDS; i++) {
-      await round();
-      if (i === 2 && now() - start >= TWO_NAPS_MS) break;
-    }
+    if (now() - rested < SLICE_MS) return;
+    await othersTurn(options);
     rested = now();
   };
 }

@@ -10,6 +10,7 @@
  */
 
 import { DeadlineError } from "../core/errors.ts";
+import { othersTurn } from "../core/event_loop.ts";
 import type { OverlayEvent, OverlayService, RequestContext } from "../core/service.ts";
 import type { ByteBudget } from "./byte_budget.ts";
 import { decodeServerFrame, encodeEvent, encodeResponse } from "./codec.ts";
@@ -20,7 +21,7 @@ import { FrameWriter } from "./frame_writer.ts";
 import type { IpcLog } from "./log.ts";
 import type { OverlaydRequest, OverlaydResponse } from "./protocol.ts";
 import type { IpcStream } from "./stream.ts";
-import { othersTurn, settledWithin } from "./timeout.ts";
+import { settledWithin } from "./timeout.ts";
 
 /** Room for one read of a connection that has been quiet. */
 const QUIET_READ_BYTES = 4 * 1024;

@@ -1,9 +1,6 @@
-/** Waiting with a limit, and letting others go first. */
+/** Waiting with a limit. */
 
 import { clearImmediate, setImmediate } from "node:timers";
-
-/** Rounds of the event loop within which tokio asks the kernel for news: every 61st, while anything is ready. */
-const ROUNDS_TO_THE_KERNEL = 64;
 
 /**
  * The value of a promise, or `undefined` when it has none within so many milliseconds. Rejects as it does.
@@ -37,16 +34,4 @@ export function delay(milliseconds: number, signal?: AbortSignal): Promise<void>
     }, milliseconds);
     signal?.addEventListener("abort", abort, { once: true });
   });
-}
-
-/**
- * Lets other connections have their turn. Reads of a client that always has more to say are ready at once, and
- * tokio asks the kernel for news of the other sockets only every 61 rounds unless the thread sleeps. So it is taken
- * through that many, which are of a microsecond or two each; a timer, the other way to get there, is 2 ms.
- *
- * Measured on Linux with Deno 2.9.6, `status` of one client beside one that floods, and what that one gets: 1.4 ms
- * and 123,000 answers/s; with a timer 1.1 ms and 58,000; with one round 5.5 ms, and 90 for the slowest hundredth.
- */
-export async function othersTurn(): Promise<void> {
-  for (let i = 0; i < ROUNDS_TO_THE_KERNEL; i++) await new Promise((resolve) => setImmediate(resolve));
 }

@@ -14,11 +14,11 @@ const MAX_LINES = 500;
 const PROGRAM = /^(main\.ts|mod\.ts|(ffi|core|ipc)\/.*\.ts)$/;
 
 /**
- * Leaf modules of the core that the IPC layer may name: the service interface, errors, log, clock, values; and the
- * endpoint on Windows, where Deno has none of its own.
+ * Leaf modules of the core that the IPC layer may name: the service interface, errors, log, clock, event loop, values; and
+ * the endpoint on Windows, where Deno has none of its own.
  */
 const OPEN_TO_IPC =
-  /^core\/((service|errors|log|clock|types|version|quote|json|transport\/named_pipe)\.ts$|ip\/)/;
+  /^core\/((service|errors|log|clock|event_loop|types|version|quote|json|transport\/named_pipe)\.ts$|ip\/)/;
 
 /** Folders of the core that talk to the operating system. */
 const CORE_MAY_FFI = /^core\/(backend|transport)\//;
