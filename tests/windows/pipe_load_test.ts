@@ -40,10 +40,10 @@ async function withDaemon(body: (daemon: Daemon) => Promise<void>): Promise<void
     await body({ pipe, witness, handles, exitCode });
     await witness.shutdown().catch(() => {}); // It may be down already.
     assertEquals(await exitCode, 0);
-  } catch (error) {
-    child.kill();
-    throw error;
   } finally {
+    try {
+      child.kill();
+    } catch { /* It has ended, as it should. */ }
     await child.status;
     await Deno.remove(dataDir, { recursive: true });
   }
