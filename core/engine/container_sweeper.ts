@@ -98,7 +98,7 @@ export class ContainerSweeper {
     if (!this.#containers.isAnythingThere()) return void problems.delete(CONTAINERS);
     if (this.#networks.trouble !== undefined || !store.settings.globalSettings) return;
     const present = await this.#look();
-    if (!present) return;
+    if (!present || this.#stopped) return;
     await this.#containers.ensureNetworks();
     await this.#checkRecords(present);
   }
@@ -138,6 +138,7 @@ export class ContainerSweeper {
     for (const { endpoint, namespace, containerId } of [...store.containerEndpoints.values()]) {
       const isListed = allEndpoints.has(endpoint) && namespaces.has(namespace);
       const isHome = !homes.has(endpoint) || homes.get(endpoint) === namespace;
+      if (this.#stopped) return;
       if (isListed && isHome && !problems.has(containerHandle(containerId))) continue;
       await this.#containers.check(endpoint);
     }

@@ -305,6 +305,12 @@ export class Containers {
 
   /** Looks whether a ready attachment is still there: one that is gone is forgotten, a damaged one is mended. */
   async check(endpoint: string): Promise<void> {
+    const { containerEndpoints, services } = this.#context.store;
+    const network = containerEndpoints.get(endpoint)?.network;
+    const service = network === undefined ? undefined : services.get(network);
+    // One that is on its way in or out looks after its containers itself, and needs its lock for that.
+    if (service && service.phase !== "ready") return;
+    const keys: Record<string, "read"> = service ? { [`service:${service.name}`]: "read" } : {};
     await this.lockedIfFree(endpoint, async (record) => {
       if (record.phase !== "ready" || await this.#repair.check(record) === "kept") return;
       this.#context.log.warn(
@@ -312,7 +318,7 @@ export class Containers {
         { handle: containerHandle(record.containerId), ip: record.ip },
       );
       await this.#drop(record);
-    });
+    }, keys);
   }
 
   /** Whether anything of ours should be in HCN. */
@@ -362,24 +368,24 @@ export class Containers {
     return this.#networks.networkName({ deployment: this.#deployment, service });
   }
 
-  /** Ends all attachments. */
+  /** Ends all attachments; one that is just being mended when that is done. */
   async releaseAll(): Promise<void> {
-    for (const record of this.#recordsOf(() => true)) await this.release(record);
+    for (const record of this.#recordsOf(() => true)) {
+      const keys = { [containerHandle(record.containerId)]: "write" } as const;
+      await this.#context.locks.run(keys, () => this.release(record));
+    }
   }
 
-  /** Runs with a record and the locks of its container and service, unless somebody has them. */
+  /** Runs with a record and the locks of its container and what is `shared`, unless somebody has them. */
   async lockedIfFree(
     endpoint: string,
     work: (record: ContainerEndpointRecord) => Promise<void>,
+    shared: Readonly<Record<string, "read">> = {},
   ): Promise<void> {
     const { store, locks } = this.#context;
     const before = store.containerEndpoints.get(endpoint);
     if (!before) return;
-    const service = before.network ?? before.service;
-    const keys = {
-      [containerHandle(before.containerId)]: "write",
-      ...(service === "" ? {} : { [`service:${service}`]: "read" } as const),
-    } as const;
+    const keys = { ...shared, [containerHandle(before.containerId)]: "write" } as const;
     if (!locks.isFree(keys)) return;
     await locks.run(keys, async () => {
       const record = store.containerEndpoints.get(endpoint);
