@@ -3,12 +3,12 @@
  * library itself. The clock stands still unless {@linkcode ContainerRig.drive} moves it.
  */
 import { assertEquals } from "@std/assert";
-import { setImmediate } from "node:timers";
 import { FakeBackend } from "../../core/backend/fake.ts";
 import { libraryChannel } from "../../core/backend/windows/channel.ts";
 import type { HcnChannel } from "../../core/backend/windows/channel.ts";
 import { HcnContainers } from "../../core/backend/windows/containers.ts";
 import type { AddressSharing } from "../../core/backend/windows/node_devices.ts";
+import { othersTurn } from "../../core/event_loop.ts";
 import { decodeMarker, EMPTY_MARKER, encodeMarker, type MarkerEntry } from "../../core/marker.ts";
 import { MarkerFile } from "../../core/marker_file.ts";
 import type { PrivateFileSystem } from "../../core/private_files.ts";
@@ -199,8 +199,7 @@ export class ContainerRig implements AsyncDisposable {
   }
 }
 
-/** Lets everything run that waits for no clock: promises, commits of the store. */
+/** Lets everything run that waits for no clock: promises, commits of the store, what the runtime reads. */
 export async function tick(): Promise<void> {
-  for (let i = 0; i < 4; i++) await new Promise((resolve) => setImmediate(resolve));
-  await new Promise((resolve) => setTimeout(resolve, 0));
+  await othersTurn();
 }
