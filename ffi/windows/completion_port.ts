@@ -11,7 +11,6 @@
  * InternalHigh (bytes moved) u64 @8, Offset u64 @16, hEvent u64 @24. OVERLAPPED_ENTRY, 32 bytes: lpCompletionKey
  * u64 @0, lpOverlapped u64 @8, Internal u64 @16, dwNumberOfBytesTransferred u32 @24.
  */
-import { setImmediate } from "node:timers";
 import { PinnedBuffer } from "../memory.ts";
 import { type Handle, handleOf, INVALID_HANDLE_VALUE, type Kernel32 } from "./kernel32.ts";
 import { win32OfStatus } from "./ntstatus.ts";
@@ -145,8 +144,6 @@ export class CompletionPort {
       this.#inOneTurn = 0;
       if (done === 0) this.#abandon();
       else for (let i = 0; i < this.#removed[0]!; i++) this.#complete(i * ENTRY_BYTES);
-      // Whoever waited goes first: an answer is on its way, and the next read begun, before a thread is woken to wait.
-      await new Promise((resolve) => setImmediate(resolve));
     }
     this.#waiting = false;
   }

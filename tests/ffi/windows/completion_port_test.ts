@@ -35,33 +35,6 @@ Deno.test("CompletionPort takes more packets than fit into one batch", async () 
   await waitFor("no operation to be pending", () => rig.port.pendingCount === 0);
 });
 
-Deno.test("what follows an operation is done before the port is waited on again", async () => {
-  const rig = new PipeRig();
-  const listener = rig.listen();
-  const { server, client } = await rig.connect(listener);
-  const echo = (async () => {
-    const into = new Uint8Array(10);
-    await server.read(into);
-    for (let hop = 0; hop < 20; hop++) await null; // what answering a request takes
-    await server.write(into);
-    await server.read(into);
-  })();
-  await waitFor(
-    "the wait for packets",
-    () => rig.kernel.calls.at(-1)!.name === "GetQueuedCompletionStatusEx",
-  );
-  const before = rig.kernel.calls.length;
-  await client.write(Uint8Array.of(1));
-  await client.read(new Uint8Array(10));
-  await client.write(Uint8Array.of(1));
-  await echo;
-  const names = rig.kernel.calls.slice(before).map(({ name }) => name);
-  const waited = names.indexOf("GetQueuedCompletionStatusEx");
-  assertEquals(names.slice(0, waited), ["WriteFile", "ReadFile", "WriteFile", "ReadFile"]);
-  for (const one of [server, client, listener]) one.close();
-  await waitFor("no operation to be pending", () => rig.port.pendingCount === 0);
-});
-
 Deno.test("a packet of nobody is ignored", async () => {
   const rig = new PipeRig();
   const listener = rig.listen();
