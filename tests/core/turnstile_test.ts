@@ -66,7 +66,7 @@ Deno.test("slicedBreath() does nothing until a millisecond has passed since the 
 
 Deno.test("slicedBreath() is over after two rounds in which the thread slept", async () => {
   assertEquals(await rounds([0, 10], 0.98), [2, 2]);
-  assertEquals(await rounds([0], 0.7), [64]);
+  assertEquals(await rounds([0], 0.6), [64]);
 });
 
 unixTest(
