@@ -23,7 +23,11 @@ Deno.test("the node's address goes to the adapter of our network, packets pass b
   await host.backend.ensureDevice(own);
   await devices.yieldAddress(own.address.address);
   assertEquals(host.dump().addresses, []);
+  assertEquals(changes, []);
   await assertRejects(() => devices.admitAdapter(own.address.address), Error, "no adapter of this host");
+  // The watch may see the same and tell of it once more.
+  const toldOf = () => [...new Set(changes.splice(0))];
+  assertEquals(toldOf(), [own.name]);
   host.stack.request("interface", { luid: VNIC, alias: "vEthernet (zlayer-overlay)" });
   const row = encodeUnicastAddress({
     luid: BigInt(VNIC),
@@ -39,11 +43,12 @@ Deno.test("the node's address goes to the adapter of our network, packets pass b
     subnet: "10.200.1.0/28",
   };
   await host.marker.update((marker) => withHcnNetwork(marker, entry));
+  changes.length = 0;
   await devices.admitAdapter(parseIp("10.200.1.1")!);
+  assertEquals(toldOf(), [own.name]);
   for (const { luid, v4 } of host.dump().interfaces) {
     if (luid === VNIC) assertEquals([v4.forwarding, v4.weakHostSend, v4.weakHostReceive], [1, 1, 1]);
   }
-  assertEquals(changes, [own.name, own.name]);
   await host.backend.ensureDevice(own);
   const { interfaces, addresses } = host.dump();
   assertEquals(addresses.map(({ luid }) => luid), [VNIC]);
