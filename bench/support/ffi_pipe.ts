@@ -5,7 +5,7 @@
 import { kernel32 } from "../../ffi/windows/kernel32.ts";
 import { PinnedBuffer } from "../../ffi/memory.ts";
 import { encodeWide } from "../../ffi/windows/wide_string.ts";
-import { ERROR_IO_PENDING } from "../../ffi/windows/constants.ts";
+import { FSCTL_PIPE_LISTEN, ntdll, STATUS_PENDING } from "../../ffi/windows/ntdll.ts";
 import { encodeFrame } from "../../ipc/frame.ts";
 
 // winbase.h
@@ -44,12 +44,15 @@ async function serveOne(name: string): Promise<void> {
   const [into, removed] = [new PinnedBuffer(4096).bytes, new Uint32Array(new ArrayBuffer(4))];
   const wait = (): Promise<number> =>
     kernel.GetQueuedCompletionStatusEx(port, entries.bytes, 64, removed, INFINITE, 0);
-  const connected = kernel.ConnectNamedPipe(pipe, reading.pointer) !== 0;
-  if (!connected && kernel.GetLastError() === ERROR_IO_PENDING) await wait();
+  const { NtFsControlFile, NtReadFile, NtWriteFile } = ntdll();
+  const [block, nowhere] = [reading.pointer, new PinnedBuffer(8).pointer];
+  const listening = NtFsControlFile(pipe, 0n, null, block, block, FSCTL_PIPE_LISTEN, null, 0, null, 0);
+  if (listening === STATUS_PENDING) await wait();
   for (let id = 1;; id++) {
     reading.bytes.fill(0);
-    if (kernel.ReadFile(pipe, into, into.length, null, reading.pointer) === 0) {
-      if (kernel.GetLastError() !== ERROR_IO_PENDING) break;
+    const status = NtReadFile(pipe, 0n, null, block, block, into, into.length, nowhere, null);
+    if (status !== 0) {
+      if (status !== STATUS_PENDING) break;
       await wait();
       if (entries.view.getUint32(ENTRY_TRANSFERRED, true) === 0) break;
     }
@@ -58,7 +61,7 @@ async function serveOne(name: string): Promise<void> {
       `{"frame":"response","id":${id},"response":{"result":"status","overlay_cidr":"10.200.0.0/16",` +
         `"peer_count":0,"service_count":0}}`,
     );
-    kernel.WriteFile(pipe, bytes, bytes.length, null, writing.pointer);
+    NtWriteFile(pipe, 0n, null, writing.pointer, writing.pointer, bytes, bytes.length, nowhere, null);
   }
   kernel.CloseHandle(pipe);
   kernel.CloseHandle(port);

@@ -8,6 +8,7 @@ import { advapi32 } from "../../ffi/windows/advapi32.ts";
 import { CompletionPort } from "../../ffi/windows/completion_port.ts";
 import { kernel32 } from "../../ffi/windows/kernel32.ts";
 import type { NamedPipe } from "../../ffi/windows/named_pipe.ts";
+import { ntdll } from "../../ffi/windows/ntdll.ts";
 import { openPipe, pipeExists } from "../../ffi/windows/pipe_client.ts";
 import { PipeListener, type PipeListenerDeps } from "../../ffi/windows/pipe_listener.ts";
 import { ERROR_ACCESS_DENIED, ERROR_FILE_NOT_FOUND } from "../../ffi/windows/constants.ts";
@@ -117,7 +118,11 @@ let shared: PipeListenerDeps | undefined;
 export function pipeLibraries(): PipeListenerDeps {
   if (shared) return shared;
   const kernel = kernel32();
-  return shared = { kernel32: kernel, advapi32: advapi32(), port: new CompletionPort(kernel) };
+  return shared = {
+    kernel32: kernel,
+    advapi32: advapi32(),
+    port: new CompletionPort({ kernel32: kernel, ntdll: ntdll() }),
+  };
 }
 
 class Endpoint implements PipeEndpoint {

@@ -2,7 +2,7 @@
  * Overlapped operations of any number of handles, completed through one I/O completion port.
  *
  * One nonblocking call waits for all of them, so they occupy one thread of Deno's pool together. An operation
- * that has begun (`ERROR_IO_PENDING`) ends with a packet from the port and only then; one that is done at once, or
+ * that has begun (`STATUS_PENDING`) ends with a packet from the port and only then; one that is done at once, or
  * refused, has none, which for the first kind is not so by default but asked for in {@linkcode CompletionPort.bind}.
  * Until its packet is out the kernel writes to an operation's OVERLAPPED and memory, also after a cancellation and
  * after the handle is closed, so both are kept reachable until then.
@@ -13,8 +13,9 @@
  */
 import { PinnedBuffer } from "../memory.ts";
 import { type Handle, handleOf, INVALID_HANDLE_VALUE, type Kernel32 } from "./kernel32.ts";
+import { FSCTL_PIPE_LISTEN, type Ntdll, STATUS_PENDING } from "./ntdll.ts";
 import { win32OfStatus } from "./ntstatus.ts";
-import { ERROR_INVALID_HANDLE, ERROR_IO_PENDING, ERROR_SUCCESS } from "./constants.ts";
+import { ERROR_INVALID_HANDLE, ERROR_SUCCESS } from "./constants.ts";
 import { Win32Error } from "./win32_error.ts";
 
 const OVERLAPPED_BYTES = 32;
@@ -41,6 +42,15 @@ const INFINITE = 0xffff_ffff;
 /** winbase.h: what is done at once sends no packet. */
 const FILE_SKIP_COMPLETION_PORT_ON_SUCCESS = 1;
 
+/** The LARGE_INTEGER of a read or write; pipes have no places. */
+const OFFSET_BYTES = 8;
+
+/** What a port works with. */
+export interface CompletionPortDeps {
+  readonly kernel32: Kernel32;
+  readonly ntdll: Ntdll;
+}
+
 /** How an operation ended. */
 export interface Completion {
   /** Win32 error code, 0 for success. */
@@ -59,7 +69,9 @@ interface PendingOperation {
 /** A completion port. It is waited on for as long as operations are pending, and lives as long as the process. */
 export class CompletionPort {
   readonly #kernel: Kernel32;
+  readonly #ntdll: Ntdll;
   readonly #port: Handle;
+  readonly #nowhere = new PinnedBuffer(OFFSET_BYTES);
   readonly #entries = new Uint8Array(new ArrayBuffer(BATCH * ENTRY_BYTES));
   readonly #removed = new Uint32Array(new ArrayBuffer(4));
   readonly #pending = new Map<number, PendingOperation>();
@@ -69,8 +81,9 @@ export class CompletionPort {
   #inOneTurn = 0;
 
   /** @throws {Win32Error} If the system refuses another port. */
-  constructor(kernel: Kernel32) {
+  constructor({ kernel32: kernel, ntdll }: CompletionPortDeps) {
     this.#kernel = kernel;
+    this.#ntdll = ntdll;
     const port = handleOf(kernel.CreateIoCompletionPort(INVALID_HANDLE_VALUE, 0n, 0n, 0));
     if (port === undefined) {
       throw new Win32Error("make a completion port", "CreateIoCompletionPort", kernel.GetLastError());
@@ -99,20 +112,54 @@ export class CompletionPort {
   }
 
   /**
-   * Runs one operation to its end. Never rejects.
+   * Reads what there is, at most `into.length` bytes. Never rejects.
    *
-   * @param memory What the operation reads or fills; neither moved nor changed by the caller until it has ended.
-   * @param begin Calls the function with the OVERLAPPED and gives its error code, 0 for TRUE. The handle it is
-   * called on has been bound.
+   * @param handle Bound to this port; as for the other operations.
+   * @param into Not used by the caller until it has ended.
    */
-  run(
-    memory: Uint8Array | undefined,
-    begin: (overlapped: Deno.PointerObject) => number,
-  ): Promise<Completion> {
+  read(handle: Handle, into: Uint8Array): Promise<Completion> {
+    return this.#transfer("NtReadFile", handle, into);
+  }
+
+  /** Writes. Never rejects. @param bytes Not changed by the caller until it has ended. */
+  write(handle: Handle, bytes: Uint8Array): Promise<Completion> {
+    return this.#transfer("NtWriteFile", handle, bytes);
+  }
+
+  /**
+   * Waits until a server's instance of a pipe has a client. Never rejects; `ERROR_PIPE_CONNECTED` says that one came
+   * before, `ERROR_NO_DATA` that it has left again.
+   */
+  listen(handle: Handle): Promise<Completion> {
+    return this.#run(
+      undefined,
+      (block) =>
+        this.#ntdll.NtFsControlFile(handle, 0n, null, block, block, FSCTL_PIPE_LISTEN, null, 0, null, 0),
+    );
+  }
+
+  #transfer(call: "NtReadFile" | "NtWriteFile", handle: Handle, bytes: Uint8Array): Promise<Completion> {
+    // The buffer behind a short array may still be inside the array, and move with it: asking for it ends that.
+    const memory = new Uint8Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length);
+    return this.#run(
+      memory,
+      (block) =>
+        this.#ntdll[call](handle, 0n, null, block, block, memory, memory.length, this.#nowhere.pointer, null),
+    );
+  }
+
+  /**
+   * Runs one operation to its end.
+   *
+   * @param memory What the operation reads or fills.
+   * @param begin Calls the function with the OVERLAPPED and gives its status.
+   */
+  #run(memory: Uint8Array | undefined, begin: (block: Deno.PointerObject) => number): Promise<Completion> {
     const overlapped = this.#spare.pop() ?? new PinnedBuffer(OVERLAPPED_BYTES);
     overlapped.bytes.fill(0);
-    const code = begin(overlapped.pointer);
-    if (code !== ERROR_IO_PENDING) {
+    const status = begin(overlapped.pointer);
+    if (status !== STATUS_PENDING) {
+      const code = win32OfStatus(status);
       const bytes = code === ERROR_SUCCESS ? overlapped.view.getUint32(OVERLAPPED_INTERNAL_HIGH, true) : 0;
       this.#recycle(overlapped);
       return this.#doneAtOnce({ code, bytes });

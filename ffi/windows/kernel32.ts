@@ -1,5 +1,5 @@
 /**
- * `kernel32.dll`: named pipes, overlapped I/O and completion ports.
+ * `kernel32.dll`: named pipes and completion ports; reading and writing is in ntdll.ts.
  *
  * `HANDLE` is a bigint here, never looked into. `GetLastError` tells of
  * the call before only when it is the very next call and both are synchronous; anything in between, an operation
@@ -16,8 +16,6 @@ export const KERNEL32 = {
     parameters: ["buffer", "u32", "u32", "u32", "u32", "u32", "u32", "buffer"],
     result: "usize",
   },
-  /** `BOOL (HANDLE, OVERLAPPED*)` */
-  ConnectNamedPipe: { parameters: ["usize", "pointer"], result: "i32" },
   /** `BOOL (HANDLE)` */
   DisconnectNamedPipe: { parameters: ["usize"], result: "i32" },
   /** `BOOL (LPCWSTR, DWORD ms)` */
@@ -29,10 +27,6 @@ export const KERNEL32 = {
     parameters: ["buffer", "u32", "u32", "buffer", "u32", "u32", "usize"],
     result: "usize",
   },
-  /** `BOOL (HANDLE, LPVOID, DWORD, DWORD* read, OVERLAPPED*)` */
-  ReadFile: { parameters: ["usize", "buffer", "u32", "buffer", "pointer"], result: "i32" },
-  /** `BOOL (HANDLE, LPCVOID, DWORD, DWORD* written, OVERLAPPED*)` */
-  WriteFile: { parameters: ["usize", "buffer", "u32", "buffer", "pointer"], result: "i32" },
   /** `BOOL (HANDLE, OVERLAPPED*)`; NULL for all that this process has started on the handle. */
   CancelIoEx: { parameters: ["usize", "pointer"], result: "i32" },
   /** `BOOL (HANDLE)` */

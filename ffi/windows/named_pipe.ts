@@ -4,7 +4,7 @@
  * @see namedpipeapi.h; Microsoft, "Named Pipe Operations".
  */
 import { FfiError } from "../errors.ts";
-import type { Completion, CompletionPort } from "./completion_port.ts";
+import type { CompletionPort } from "./completion_port.ts";
 import type { Handle, Kernel32 } from "./kernel32.ts";
 import { ERROR_BROKEN_PIPE, ERROR_PIPE_NOT_CONNECTED, ERROR_SUCCESS } from "./constants.ts";
 import { Win32Error } from "./win32_error.ts";
@@ -37,9 +37,9 @@ export class NamedPipe {
   async read(into: Uint8Array): Promise<number | null> {
     if (into.length === 0) return 0;
     for (;;) {
-      const { code, bytes } = await this.#run("ReadFile", into);
+      const { code, bytes } = await this.#port.read(this.#open("NtReadFile"), into);
       if (code === ERROR_BROKEN_PIPE || code === ERROR_PIPE_NOT_CONNECTED) return null;
-      if (code !== ERROR_SUCCESS) throw new Win32Error("read from the pipe", "ReadFile", code);
+      if (code !== ERROR_SUCCESS) throw new Win32Error("read from the pipe", "NtReadFile", code);
       // A write of nothing at the other end is a read of nothing here, and no end.
       if (bytes > 0) return bytes;
     }
@@ -53,8 +53,11 @@ export class NamedPipe {
    */
   async write(bytes: Uint8Array): Promise<number> {
     if (bytes.length === 0) return 0;
-    const { code, bytes: written } = await this.#run("WriteFile", bytes.subarray(0, MAX_WRITE_BYTES));
-    if (code !== ERROR_SUCCESS) throw new Win32Error("write to the pipe", "WriteFile", code);
+    const { code, bytes: written } = await this.#port.write(
+      this.#open("NtWriteFile"),
+      bytes.subarray(0, MAX_WRITE_BYTES),
+    );
+    if (code !== ERROR_SUCCESS) throw new Win32Error("write to the pipe", "NtWriteFile", code);
     return written;
   }
 
@@ -76,13 +79,9 @@ export class NamedPipe {
     this.#kernel.CloseHandle(this.#handle);
   }
 
-  #run(call: "ReadFile" | "WriteFile", bytes: Uint8Array): Promise<Completion> {
+  /** @throws {FfiError} If the pipe is closed. */
+  #open(call: string): Handle {
     if (this.#closed) throw new FfiError(call, "the pipe is closed");
-    // The buffer behind a short array may still be inside the array, and move with it: asking for it ends that.
-    const memory = new Uint8Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length);
-    return this.#port.run(memory, (overlapped) => {
-      const done = this.#kernel[call](this.#handle, memory, memory.length, null, overlapped);
-      return done === 0 ? this.#kernel.GetLastError() : ERROR_SUCCESS;
-    });
+    return this.#handle;
   }
 }

@@ -135,12 +135,8 @@ export class PipeListener {
   }
 
   #listen(handle: Handle): void {
-    const { kernel32, port } = this.#deps;
     this.#spare.add(handle);
-    const connected = port.run(undefined, (overlapped) => {
-      return kernel32.ConnectNamedPipe(handle, overlapped) === 0 ? kernel32.GetLastError() : ERROR_SUCCESS;
-    });
-    void connected.then(({ code }) => this.#settle(handle, code));
+    void this.#deps.port.listen(handle).then(({ code }) => this.#settle(handle, code));
   }
 
   /** An instance has a client, or had one that left at once (`ERROR_NO_DATA`). */

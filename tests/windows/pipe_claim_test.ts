@@ -5,6 +5,7 @@ import { dialPipe, listenPipe } from "../../core/transport/named_pipe.ts";
 import { advapi32 } from "../../ffi/windows/advapi32.ts";
 import { CompletionPort } from "../../ffi/windows/completion_port.ts";
 import { KERNEL32, kernel32 } from "../../ffi/windows/kernel32.ts";
+import { ntdll } from "../../ffi/windows/ntdll.ts";
 import { SPARE_INSTANCES } from "../../ffi/windows/pipe_listener.ts";
 import { RecordingLog } from "../support/ipc_rig.ts";
 import { waitFor } from "../support/wait_for.ts";
@@ -16,7 +17,11 @@ Deno.test("[windows T93] the pipe is claimed as the first of its name, for SYSTE
   using fake = new FakeLibrary("pipe_fake.dll");
   const library = Deno.dlopen(fakePath("pipe_fake.dll"), { CreateNamedPipeW, CloseHandle });
   const kernel = { ...kernel32(), ...library.symbols };
-  const deps = { kernel32: kernel, advapi32: advapi32(), port: new CompletionPort(kernel) };
+  const deps = {
+    kernel32: kernel,
+    advapi32: advapi32(),
+    port: new CompletionPort({ kernel32: kernel, ntdll: ntdll() }),
+  };
   const name = `\\\\.\\pipe\\zt-claim-${crypto.randomUUID()}`;
   const endpoint = listenPipe(name, new RecordingLog(), deps);
   const created = fake.log();

@@ -6,6 +6,7 @@ import { hex } from "../../core/wireguard/bytes.ts";
 import { CompletionPort } from "../../ffi/windows/completion_port.ts";
 import { advapi32 } from "../../ffi/windows/advapi32.ts";
 import { KERNEL32, kernel32 } from "../../ffi/windows/kernel32.ts";
+import { ntdll } from "../../ffi/windows/ntdll.ts";
 import { openPipe } from "../../ffi/windows/pipe_client.ts";
 import { Win32Error } from "../../ffi/windows/win32_error.ts";
 import { RecordingLog } from "../support/engine_rig.ts";
@@ -120,7 +121,11 @@ Deno.test("the pipe is claimed as the first of its name, owned by SYSTEM, for SY
   const { CreateNamedPipeW, CloseHandle } = KERNEL32;
   const library = Deno.dlopen(fakePath("pipe_fake.dll"), { CreateNamedPipeW, CloseHandle });
   const kernel = { ...kernel32(), ...library.symbols };
-  const libraries = { kernel32: kernel, advapi32: advapi32(), port: new CompletionPort(kernel) };
+  const libraries = {
+    kernel32: kernel,
+    advapi32: advapi32(),
+    port: new CompletionPort({ kernel32: kernel, ntdll: ntdll() }),
+  };
   const device = { read: () => Promise.resolve({}), write: () => Promise.resolve() };
   const listen = (): Disposable => listenUapiPipe("zt-claim", device, { log: new RecordingLog(), libraries });
   const server = listen();

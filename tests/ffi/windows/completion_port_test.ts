@@ -52,14 +52,18 @@ Deno.test("a port that cannot be waited on fails what is pending, and what comes
   rig.kernel.postStray(); // the wait under way ends, and the next one fails
   let message = "";
   await reading.catch((error) => message = error.message);
-  assertEquals(message, "read from the pipe: ReadFile: 6 ERROR_INVALID_HANDLE, the handle is invalid");
+  assertEquals(message, "read from the pipe: NtReadFile: 6 ERROR_INVALID_HANDLE, the handle is invalid");
   for (const one of [server, client, listener]) one.close();
 });
 
 Deno.test("a port that cannot be made is an error", () => {
   const rig = new PipeRig();
   rig.kernel.refuse("CreateIoCompletionPort", 1450);
-  assertThrows(() => new CompletionPort(rig.kernel.api), Win32Error, "make a completion port");
+  assertThrows(
+    () => new CompletionPort({ kernel32: rig.kernel.api, ntdll: rig.kernel.ntdll }),
+    Win32Error,
+    "make a completion port",
+  );
 });
 
 Deno.test("win32OfStatus() has the codes that pipes end with, and leaves others as they are", () => {

@@ -3,6 +3,7 @@ import { FfiError } from "../../../ffi/errors.ts";
 import type { NamedPipe } from "../../../ffi/windows/named_pipe.ts";
 import { openPipe, pipeExists } from "../../../ffi/windows/pipe_client.ts";
 import { Win32Error } from "../../../ffi/windows/win32_error.ts";
+import { STATUS } from "../../support/windows/fake_pipe_end.ts";
 import { PIPE, PipeRig } from "../../support/windows/pipe_rig.ts";
 import { waitFor } from "../../support/wait_for.ts";
 
@@ -46,7 +47,7 @@ Deno.test("NamedPipe carries bytes both ways, whoever is first", () =>
 Deno.test("read() and write() of nothing do nothing", () =>
   withPair(async ({ rig, client }) => {
     assertEquals([await client.read(new Uint8Array(0)), await client.write(new Uint8Array(0))], [0, 0]);
-    assertEquals(rig.kernel.callsOf("ReadFile").length + rig.kernel.callsOf("WriteFile").length, 0);
+    assertEquals(rig.kernel.callsOf("NtReadFile").length + rig.kernel.callsOf("NtWriteFile").length, 0);
   }));
 
 Deno.test("write() takes 64 KiB at most", () =>
@@ -59,15 +60,11 @@ Deno.test("write() takes 64 KiB at most", () =>
 Deno.test("a write of nothing by the other end is no end of the stream", () =>
   withPair(async ({ rig, server, client }) => {
     await client.write(Uint8Array.of(1));
-    const handle = rig.kernel.callsOf("WriteFile")[0]!.args[0] as bigint;
+    const handle = rig.kernel.callsOf("NtWriteFile")[0]!.args[0] as bigint;
     assertEquals(await server.read(new Uint8Array(10)), 1);
     const reading = server.read(new Uint8Array(10));
     // Our end does not do this, other programs may.
-    const { code } = await rig.port.run(undefined, (overlapped) => {
-      const done = rig.kernel.api.WriteFile(handle, new Uint8Array(0), 0, null, overlapped);
-      return done === 0 ? rig.kernel.api.GetLastError() : 0;
-    });
-    assertEquals(code, 0);
+    assertEquals((await rig.port.write(handle, new Uint8Array(0))).code, 0);
     await client.write(Uint8Array.of(7, 7));
     assertEquals(await reading, 2);
   }));
@@ -78,7 +75,7 @@ Deno.test("read() gives what is left, then the end, when the other end is closed
     server.close();
     const into = new Uint8Array(10);
     assertEquals([await client.read(into), await client.read(into)], [2, null]);
-    const error = await assertRejects(() => client.write(into), Win32Error, "WriteFile: 232 ERROR_NO_DATA");
+    const error = await assertRejects(() => client.write(into), Win32Error, "NtWriteFile: 232 ERROR_NO_DATA");
     assertEquals(error.code, 232);
   }));
 
@@ -86,7 +83,7 @@ Deno.test("a pending read ends when the other end is closed, a pending write fai
   withPair(async ({ rig, server, client }) => {
     const reading = client.read(new Uint8Array(10));
     const { last } = await fill(rig, client);
-    const failing = assertRejects(() => last, Win32Error, "WriteFile: 232");
+    const failing = assertRejects(() => last, Win32Error, "NtWriteFile: 232");
     server.close();
     assertEquals(await reading, null);
     await failing;
@@ -94,16 +91,16 @@ Deno.test("a pending read ends when the other end is closed, a pending write fai
 
 Deno.test("read() takes a server that disconnected for the end: ERROR_PIPE_NOT_CONNECTED", () =>
   withPair(async ({ rig, client }) => {
-    rig.kernel.refuse("ReadFile", 233);
+    rig.kernel.refuse("NtReadFile", STATUS.pipeDisconnected);
     assertEquals(await client.read(new Uint8Array(1)), null);
   }));
 
 Deno.test("an error that nobody expects is thrown with function, code and name", () =>
   withPair(async ({ rig, client }) => {
-    rig.kernel.refuse("ReadFile", 1450);
-    rig.kernel.refuse("WriteFile", 4321);
-    await assertRejects(() => client.read(new Uint8Array(1)), Win32Error, "ReadFile: 1450 ERROR_NO_SYSTEM");
-    await assertRejects(() => client.write(new Uint8Array(1)), Win32Error, "WriteFile: error 4321");
+    rig.kernel.refuse("NtReadFile", 0xc000_009a);
+    rig.kernel.refuse("NtWriteFile", 0xc000_4321);
+    await assertRejects(() => client.read(new Uint8Array(1)), Win32Error, "NtReadFile: 1450 ERROR_NO_SYSTEM");
+    await assertRejects(() => client.write(new Uint8Array(1)), Win32Error, "NtWriteFile: error 3221242657");
   }));
 
 Deno.test("a client that never reads makes a write wait, and nothing else; reading releases it", () =>

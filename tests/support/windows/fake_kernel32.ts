@@ -2,6 +2,7 @@
  * Named pipes and completion ports as Windows has them, in memory, at the level of the functions: overlapped
  * operations pend, packets carry their end, and rules that Wine does not enforce are enforced.
  *
+ * - Operations begin by `ntdll.dll`, with the arguments that kernel32 gives there.
  * - `GetLastError` is only allowed as the very next call after one that failed.
  * - An OVERLAPPED is zero when an operation begins, and in one operation at a time.
  * - A handle is closed once, and not used after.
@@ -10,7 +11,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { decodeWide } from "../../../ffi/windows/wide_string.ts";
 import type { Kernel32 } from "../../../ffi/windows/kernel32.ts";
-import { FakePipeEnd, Operation, PENDING } from "./fake_pipe_end.ts";
+import { FSCTL_PIPE_LISTEN, type Ntdll } from "../../../ffi/windows/ntdll.ts";
+import { FakePipeEnd, Operation, STATUS } from "./fake_pipe_end.ts";
 
 const INVALID = 0xffff_ffff_ffff_ffffn;
 const FIRST_PIPE_INSTANCE = 0x0008_0000;
@@ -19,6 +21,14 @@ const FIRST_PIPE_INSTANCE = 0x0008_0000;
 export interface FakeCall {
   readonly name: string;
   readonly args: readonly unknown[];
+}
+
+/** How an operation's end is to be told. */
+interface Told {
+  readonly event: bigint;
+  readonly routine: Deno.PointerValue;
+  readonly context: Deno.PointerValue;
+  readonly block: Deno.PointerValue;
 }
 
 interface Port {
@@ -37,13 +47,13 @@ export class FakeKernel32 {
   #lastError: number | undefined;
   #freed = 0;
 
-  /** Makes the next calls of a function fail, with these codes in turn. */
-  refuse(name: keyof Kernel32, ...codes: number[]): void {
+  /** Makes the next calls of a function fail, with these codes in turn; statuses if it is of ntdll. */
+  refuse(name: keyof Kernel32 | keyof Ntdll, ...codes: number[]): void {
     this.#refusals.set(name, [...this.#refusals.get(name) ?? [], ...codes]);
   }
 
   /** Ends {@linkcode refuse}. */
-  allow(name: keyof Kernel32): void {
+  allow(name: keyof Kernel32 | keyof Ntdll): void {
     this.#refusals.delete(name);
   }
 
@@ -63,7 +73,7 @@ export class FakeKernel32 {
   }
 
   /** Calls of one function. */
-  callsOf(name: keyof Kernel32): readonly FakeCall[] {
+  callsOf(name: keyof Kernel32 | keyof Ntdll): readonly FakeCall[] {
     return this.calls.filter((call) => call.name === name);
   }
 
@@ -80,11 +90,6 @@ export class FakeKernel32 {
   /** The functions. */
   readonly api: Kernel32 = this.#record({
     CreateNamedPipeW: (name, mode) => this.#createInstance(wide(name), mode),
-    ConnectNamedPipe: (handle, overlapped) => {
-      const end = this.#end(handle);
-      assert(end.server, "ConnectNamedPipe is for servers");
-      return this.#begin(overlapped, end, (operation) => end.listen(operation));
-    },
     DisconnectNamedPipe: (handle) => {
       this.#end(handle).disconnect();
       return 1;
@@ -100,14 +105,6 @@ export class FakeKernel32 {
       return 1;
     },
     CreateFileW: (name) => this.#open(wide(name)),
-    ReadFile: (handle, buffer, _length, _read, overlapped) => {
-      const end = this.#end(handle);
-      return this.#begin(overlapped, end, (operation) => end.read(buffer as Uint8Array, operation));
-    },
-    WriteFile: (handle, buffer, _length, _written, overlapped) => {
-      const end = this.#end(handle);
-      return this.#begin(overlapped, end, (operation) => end.write(buffer as Uint8Array, operation));
-    },
     CancelIoEx: (handle, overlapped) => {
       assertEquals(overlapped, null);
       return this.#end(handle).cancel() ? 1 : this.#fail(1168, 0);
@@ -137,8 +134,32 @@ export class FakeKernel32 {
     },
   });
 
+  /** Those of ntdll. */
+  readonly ntdll: Ntdll = this.#record({
+    NtReadFile: (handle, event, routine, context, block, buffer, length, offset, key) => {
+      const [end, memory] = [this.#end(handle), buffer as Uint8Array];
+      assertEquals([length, longAt(offset), key], [memory.length, 0n, null]);
+      return this.#begin({ event, routine, context, block }, end, (operation) => end.read(memory, operation));
+    },
+    NtWriteFile: (handle, event, routine, context, block, buffer, length, offset, key) => {
+      const [end, memory] = [this.#end(handle), buffer as Uint8Array];
+      assertEquals([length, longAt(offset), key], [memory.length, 0n, null]);
+      return this.#begin(
+        { event, routine, context, block },
+        end,
+        (operation) => end.write(memory, operation),
+      );
+    },
+    NtFsControlFile: (handle, event, routine, context, block, code, ...buffers) => {
+      const end = this.#end(handle);
+      assert(end.server, "listening is for servers");
+      assertEquals([code, buffers], [FSCTL_PIPE_LISTEN, [null, 0, null, 0]]);
+      return this.#begin({ event, routine, context, block }, end, (operation) => end.listen(operation));
+    },
+  });
+
   /** Wraps each function: records the call, lets it fail as scripted, and forgets the error of the one before. */
-  #record(functions: Kernel32): Kernel32 {
+  #record<T extends Kernel32 | Ntdll>(functions: T): T {
     const wrapped = Object.entries(functions).map(([name, call]) => [name, (...args: unknown[]) => {
       if (name === "GetLastError") return (call as () => number)();
       this.calls.push({ name, args });
@@ -146,13 +167,14 @@ export class FakeKernel32 {
       const refusal = this.#refusals.get(name)?.shift();
       if (refusal === undefined) return (call as (...args: unknown[]) => unknown)(...args);
       if (name === "GetQueuedCompletionStatusEx") return Promise.resolve(0);
+      if (name.startsWith("Nt")) return refusal;
       const handles = ["CreateNamedPipeW", "CreateFileW"];
       return this.#fail(
         refusal,
         handles.includes(name) ? INVALID : name === "CreateIoCompletionPort" ? 0n : 0,
       );
     }]);
-    return Object.fromEntries(wrapped) as Kernel32;
+    return Object.fromEntries(wrapped) as T;
   }
 
   #fail<T>(code: number, result: T): T {
@@ -192,10 +214,13 @@ export class FakeKernel32 {
   }
 
   /** Runs what begins an operation, and does with its outcome what the kernel would. */
-  #begin(overlapped: Deno.PointerValue, end: FakePipeEnd, start: (operation: Operation) => number): number {
-    assert(overlapped !== null && end.port !== undefined, "overlapped operations need a bound port");
-    const address = Deno.UnsafePointer.value(overlapped);
-    const memory = new BigUint64Array(new Deno.UnsafePointerView(overlapped).getArrayBuffer(32));
+  #begin(told: Told, end: FakePipeEnd, start: (operation: Operation) => number): number {
+    const { event, routine, context, block } = told;
+    assertEquals([event, routine], [0n, null], "the end is told to the port");
+    assert(context !== null && block !== null && end.port !== undefined, "operations need a bound port");
+    const address = Deno.UnsafePointer.value(context);
+    assertEquals(Deno.UnsafePointer.value(block), address, "an OVERLAPPED begins with its IO_STATUS_BLOCK");
+    const memory = new BigUint64Array(new Deno.UnsafePointerView(context).getArrayBuffer(32));
     assert(!this.#busy.has(address), "the OVERLAPPED is in another operation");
     assertEquals([...memory], [0n, 0n, 0n, 0n], "an OVERLAPPED is zero at first");
     const port = this.#ports.get(end.port)!;
@@ -204,13 +229,12 @@ export class FakeKernel32 {
       [memory[0], memory[1]] = [BigInt(status), BigInt(bytes)];
       if (later || !end.skipsPacketWhenDone) this.#post(port, address, status, bytes);
     });
-    const outcome = start(operation);
-    if (outcome === PENDING) {
+    const status = start(operation);
+    if (status === STATUS.pending) {
       this.#busy.add(address);
       operation.begun = true;
-      return this.#fail(997, 0);
     }
-    return outcome === 0 ? 1 : this.#fail(outcome, 0);
+    return status;
   }
 
   #port(file: bigint, existing: bigint): bigint {
@@ -251,6 +275,11 @@ export class FakeKernel32 {
     removed[0] = taken.length;
     return 1;
   }
+}
+
+/** The LARGE_INTEGER at an address. */
+function longAt(pointer: Deno.PointerValue): bigint {
+  return new Deno.UnsafePointerView(pointer!).getBigInt64();
 }
 
 /** Text that was given as a `LPCWSTR`. */

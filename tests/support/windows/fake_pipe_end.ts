@@ -1,16 +1,12 @@
 /** One end of a pipe of the fake kernel: a queue of bytes to read, and operations that wait. */
 
-/** What an operation that has begun and not ended gives. */
-export const PENDING = -1;
-
-/** A Win32 error code, or {@linkcode PENDING}, or 0. */
-export type Refusal = number;
-
-/** How operations end, as ntstatus.h has it. */
+/** How operations begin and end, as ntstatus.h has it. */
 export const STATUS = {
   success: 0,
+  pending: 0x103,
   pipeDisconnected: 0xc000_00b0,
   pipeClosing: 0xc000_00b1,
+  pipeConnected: 0xc000_00b2,
   cancelled: 0xc000_0120,
   pipeBroken: 0xc000_014b,
 } as const;
@@ -67,13 +63,13 @@ export class FakePipeEnd {
     return this.#inbox.reduce((sum, { length }) => sum + length, 0);
   }
 
-  /** `ConnectNamedPipe`. */
-  listen(operation: Operation): Refusal {
-    if (this.state === "connected") return 535;
-    if (this.state === "closing") return 232;
+  /** `FSCTL_PIPE_LISTEN`. */
+  listen(operation: Operation): number {
+    if (this.state === "connected") return STATUS.pipeConnected;
+    if (this.state === "closing") return STATUS.pipeClosing;
     this.state = "listening";
     this.#connecting = operation;
-    return PENDING;
+    return STATUS.pending;
   }
 
   /** A client has opened this instance. */
@@ -85,30 +81,34 @@ export class FakePipeEnd {
     waiting?.finish(STATUS.success, 0);
   }
 
-  /** `ReadFile`. */
-  read(into: Uint8Array, operation: Operation): Refusal {
+  /** `NtReadFile`. */
+  read(into: Uint8Array, operation: Operation): number {
     const bytes = this.#take(into);
     if (bytes !== undefined) {
       operation.finish(STATUS.success, bytes);
-      return 0;
+      return STATUS.success;
     }
-    if (this.state !== "connected") return this.state === "closing" ? 109 : 233;
+    if (this.state !== "connected") {
+      return this.state === "closing" ? STATUS.pipeBroken : STATUS.pipeDisconnected;
+    }
     this.#reads.push({ into, operation });
-    return PENDING;
+    return STATUS.pending;
   }
 
-  /** `WriteFile`. */
-  write(bytes: Uint8Array, operation: Operation): Refusal {
+  /** `NtWriteFile`. */
+  write(bytes: Uint8Array, operation: Operation): number {
     const { peer } = this;
-    if (this.state !== "connected" || peer === undefined) return this.state === "closing" ? 232 : 233;
+    if (this.state !== "connected" || peer === undefined) {
+      return this.state === "closing" ? STATUS.pipeClosing : STATUS.pipeDisconnected;
+    }
     peer.#inbox.push(bytes.slice());
     peer.#serveReads();
     if (peer.#inboxBytes <= CAPACITY) {
       operation.finish(STATUS.success, bytes.length);
-      return 0;
+      return STATUS.success;
     }
     this.#writes.push({ bytes: bytes.length, operation });
-    return PENDING;
+    return STATUS.pending;
   }
 
   /** Whether there was something to cancel. */

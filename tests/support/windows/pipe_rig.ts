@@ -16,7 +16,7 @@ export const SDDL = "D:P(A;;GA;;;SY)";
 export class PipeRig {
   readonly kernel = new FakeKernel32();
   readonly advapi = new FakeAdvapi32();
-  readonly port = new CompletionPort(this.kernel.api);
+  readonly port = new CompletionPort({ kernel32: this.kernel.api, ntdll: this.kernel.ntdll });
   readonly deps: PipeListenerDeps = {
     kernel32: this.kernel.api,
     advapi32: this.advapi.api,
