@@ -24,6 +24,8 @@ import { HcnEndpoints } from "./endpoints.ts";
 import type { AddressSharing } from "./node_devices.ts";
 import { Hns, toOverlayError } from "./hns.ts";
 import { deploymentOf, type NetworkKey, networkName, readEndpointName, readNetworkName } from "./names.ts";
+import { NetworkLookup } from "./network_lookup.ts";
+import { NetworkMarks } from "./network_marks.ts";
 import { HcnNetworks } from "./networks.ts";
 import { readEndpoint } from "./readings.ts";
 import { readHomes, surveyContainers } from "./survey.ts";
@@ -54,6 +56,7 @@ export class HcnContainers implements ContainerNetworks {
   readonly #options: HcnContainersOptions;
   readonly #guard: CallGuard;
   readonly #hns: Hns;
+  readonly #lookup: NetworkLookup;
   readonly #networks: HcnNetworks;
   readonly #endpoints: HcnEndpoints;
 
@@ -64,7 +67,10 @@ export class HcnContainers implements ContainerNetworks {
     this.#guard = new CallGuard({ open: options.openChannel, clock, log });
     this.#hns = new Hns({ caller: this.#guard, clock, log });
     const hns = this.#hns;
-    this.#networks = new HcnNetworks({ hns, marker, clock, log, newId: this.newId, uplinkAdapter, devices });
+    const lookup = this.#lookup = new NetworkLookup({ hns, log });
+    const marks = new NetworkMarks(marker);
+    const { newId } = this;
+    this.#networks = new HcnNetworks({ hns, lookup, marks, clock, log, newId, uplinkAdapter, devices });
     this.#endpoints = new HcnEndpoints({ hns, networks: this.#networks, clock, log });
   }
 
@@ -123,7 +129,7 @@ export class HcnContainers implements ContainerNetworks {
   }
 
   survey(deployment: string): Promise<ContainerSurvey> {
-    const parts = { hns: this.#hns, networks: this.#networks, log: this.#options.log };
+    const parts = { hns: this.#hns, lookup: this.#lookup, log: this.#options.log };
     return translated(() => surveyContainers(parts, deployment));
   }
 
@@ -148,7 +154,7 @@ export class HcnContainers implements ContainerNetworks {
     }
     await attempt("cannot list HCN networks", () =>
       unlessMissing(async () => {
-        for (const { id, name } of await this.#networks.list()) {
+        for (const { id, name } of await this.#lookup.all()) {
           if (readNetworkName(deployment, name)) doomed.set(id, name);
         }
       }));
@@ -172,7 +178,7 @@ export class HcnContainers implements ContainerNetworks {
   /** Removes the endpoints of a network that are this deployment's, and their namespaces. */
   async #clear(deployment: string, network: Guid): Promise<void> {
     const hns = this.#hns;
-    const endpoints = await this.#networks.endpointsOn(network);
+    const endpoints = await this.#lookup.endpointsOn(network);
     if (endpoints.length === 0) return;
     const { homes } = await readHomes({ hns, log: this.#options.log }, await hns.enumerate("Namespace"));
     for (const id of endpoints) {

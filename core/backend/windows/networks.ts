@@ -13,23 +13,14 @@ import { describeError, PreconditionError } from "../../errors.ts";
 import { formatPrefix, type IpPrefix, parsePrefix, prefixEquals } from "../../ip/prefix.ts";
 import { KeyedLock } from "../../keyed_lock.ts";
 import type { Log } from "../../log.ts";
-import {
-  type HcnNetworkEntry,
-  isHcnEntry,
-  type MarkerEntry,
-  removeNetwork,
-  upsertNetwork,
-  withHcnNetwork,
-  withoutFormer,
-  withoutHcnNetwork,
-} from "../../marker.ts";
-import type { MarkerFile } from "../../marker_file.ts";
 import { quote } from "../../quote.ts";
 import { checkHcnSubnet, gatewayOf, networkDocument } from "./documents.ts";
 import { type Hns, isHcn, isRefusal } from "./hns.ts";
 import { markerOwner, networkName } from "./names.ts";
+import type { FoundNetwork, NetworkLookup } from "./network_lookup.ts";
+import type { NetworkMarks } from "./network_marks.ts";
 import type { AddressSharing } from "./node_devices.ts";
-import { type NetworkReading, readEndpoint, readNetwork } from "./readings.ts";
+import { type NetworkReading, readNetwork } from "./readings.ts";
 import type { ContainerNetworkSpec, RemovedNetwork } from "../containers.ts";
 
 /** A network that is there. */
@@ -44,7 +35,8 @@ export interface KnownNetwork {
 /** What {@linkcode HcnNetworks} works with. */
 export interface NetworksOptions {
   readonly hns: Hns;
-  readonly marker: MarkerFile;
+  readonly lookup: NetworkLookup;
+  readonly marks: NetworkMarks;
   readonly clock: Clock;
   readonly log: Log;
   readonly newId: () => Guid;
@@ -122,12 +114,12 @@ export class HcnNetworks {
     const name = networkName(spec);
     const owner = markerOwner(spec);
     return this.#locks.run({ [name]: "write" }, async () => {
-      const { marker, log } = this.#options;
+      const { marks, lookup, log } = this.#options;
       this.#known.delete(name);
-      const marked = await this.#markedId(owner);
+      const marked = await marks.idOf(owner);
       const [found] = marked === undefined
-        ? (await this.#findByName(name, { isScan: true })).filter(isInternal)
-        : await this.#readAll([marked]);
+        ? (await lookup.byName(name, { isScan: true })).filter(isInternal)
+        : await lookup.read([marked]);
       if (found && spec.subnet && !hasSubnet(found, spec.subnet)) {
         return log.warn("an HCN network of another subnet stays", { network: name, subnets: found.subnets });
       }
@@ -137,7 +129,7 @@ export class HcnNetworks {
         await this.remove(id, clear);
         log.info("HCN network removed", { network: name, id });
       }
-      await marker.update((one) => withoutHcnNetwork(one, owner));
+      await marks.remove(owner);
     });
   }
 
@@ -151,26 +143,6 @@ export class HcnNetworks {
       await clear(id);
       await hns.delete("Network", id);
     }
-  }
-
-  /** All networks of the host that can be read. */
-  async list(): Promise<(NetworkReading & { readonly id: Guid })[]> {
-    const { hns } = this.#options;
-    return await this.#readAll(await hns.enumerate("Network"));
-  }
-
-  /**
-   * Endpoints on a network, by what each says itself. Not by a filter: one that compares the id otherwise than we
-   * spell it would find nothing, and a network with containers on it be taken for an empty one.
-   */
-  async endpointsOn(network: Guid): Promise<Guid[]> {
-    const { hns } = this.#options;
-    const found: Guid[] = [];
-    for (const id of await hns.enumerate("Endpoint")) {
-      const text = await hns.read("Endpoint", id);
-      if (text !== undefined && readEndpoint(text).network === network) found.push(id);
-    }
-    return found;
   }
 
   #wish(spec: ContainerNetworkSpec): Wish {
@@ -200,34 +172,25 @@ export class HcnNetworks {
 
   /** The network that the marker knows, if it is still what is wanted; or the id of one that is gone. */
   async #marked(wish: Wish): Promise<{ readonly network?: KnownNetwork; readonly vacant?: Guid }> {
-    const entry = await this.#markedEntry(wish.owner);
+    const { hns, marks } = this.#options;
+    const entry = await marks.entryOf(wish.owner);
     const id = entry && parseGuid(entry.id);
     if (!entry || id === undefined) return {};
-    const text = await this.#options.hns.read("Network", id);
+    const text = await hns.read("Network", id);
     // One of an earlier deployment is another network.
     if (text === undefined) return entry.name === wish.name ? { vacant: id } : {};
     const reading = readNetwork(text);
     if (reading.name !== wish.name || !hasSubnet(reading, wish.subnet) || !isAdoptable(reading, wish)) {
       return {};
     }
-    await this.#mark(wish, id, reading.type);
+    await marks.enter(wish, id, reading.type);
     return { network: { id, name: wish.name, subnet: wish.subnet } };
-  }
-
-  async #markedId(owner: string): Promise<Guid | undefined> {
-    const entry = await this.#markedEntry(owner);
-    return entry && parseGuid(entry.id);
-  }
-
-  async #markedEntry(owner: string): Promise<MarkerEntry | undefined> {
-    const { networks } = await this.#options.marker.load();
-    return networks.find((one) => one.owner === owner && isHcnEntry(one));
   }
 
   /** A network of the name, if there is one that is or can be made what is wanted. */
   async #adopt(wish: Wish, how: { readonly isScan: boolean }): Promise<KnownNetwork | undefined> {
-    const { log } = this.#options;
-    const same = await this.#findByName(wish.name, how);
+    const { lookup, marks, log } = this.#options;
+    const same = await lookup.byName(wish.name, how);
     const foreign = same.find((network) => !isAdoptable(network, wish));
     if (foreign) {
       const isOwnOnce = /^transparent$/i.test(foreign.type) && wish.owner === markerOwner({});
@@ -243,49 +206,15 @@ export class HcnNetworks {
       for (const network of same) await this.#removeUnused(network, wish);
       return undefined;
     }
-    await this.#mark(wish, fit.id, fit.type);
+    await marks.enter(wish, fit.id, fit.type);
     log.info("HCN network adopted", { network: wish.name, id: fit.id });
     return { id: fit.id, name: wish.name, subnet: wish.subnet };
   }
 
-  /** Networks of exactly this name. A scan reads all there are, since a filter may be refused or ignored. */
-  async #findByName(
-    name: string,
-    { isScan }: { isScan: boolean },
-  ): Promise<(NetworkReading & { id: Guid })[]> {
-    const { hns, log } = this.#options;
-    let ids: Guid[] | undefined;
-    if (!isScan) {
-      ids = await hns.enumerate("Network", { Name: name }).catch((error) => {
-        if (!isHcn(error, "error", "invalid-json")) throw error;
-        log.debug("HCN refuses a filter by name", { err: describeError(error) });
-        return undefined;
-      });
-    }
-    const all = await this.#readAll(ids ?? await hns.enumerate("Network"));
-    return all.filter((network) => network.name === name);
-  }
-
-  async #readAll(ids: readonly Guid[]): Promise<(NetworkReading & { id: Guid })[]> {
-    const { hns, log } = this.#options;
-    const networks: (NetworkReading & { id: Guid })[] = [];
-    for (const id of ids) {
-      try {
-        const text = await hns.read("Network", id);
-        if (text !== undefined) networks.push({ ...readNetwork(text), id });
-      } catch (error) {
-        // Seen in the field with 0x803b001b. One network that cannot be read must not hide the others.
-        if (!isHcn(error, "error", "invalid-json", "not-found")) throw error;
-        log.warn("an HCN network cannot be read and is passed over", { id, err: describeError(error) });
-      }
-    }
-    return networks;
-  }
-
   /** A network of ours with an earlier slice goes if nothing is on it. */
-  async #removeUnused(network: NetworkReading & { id: Guid }, wish: Wish): Promise<void> {
-    const { hns, log } = this.#options;
-    const endpoints = await this.endpointsOn(network.id);
+  async #removeUnused(network: FoundNetwork, wish: Wish): Promise<void> {
+    const { hns, lookup, log } = this.#options;
+    const endpoints = await lookup.endpointsOn(network.id);
     if (endpoints.length > 0) {
       throw new PreconditionError(
         `HCN network ${wish.name} has subnet ${network.subnets.join(", ") || "unknown"} and ` +
@@ -323,12 +252,12 @@ export class HcnNetworks {
   }
 
   async #make(wish: Wish, vacant: Guid | undefined): Promise<KnownNetwork> {
-    const { hns, clock, log, newId } = this.#options;
+    const { hns, marks, clock, log, newId } = this.#options;
     const id = vacant ?? newId();
     const mode = wish.uplinkAdapter === undefined ? "internal" : "transparent";
     const what = `cannot create HCN ${mode} network ${wish.name}`;
     // First the marker: whatever happens from here on, an uninstall finds the network.
-    const unmark = await this.#mark(wish, id, mode);
+    const unmark = await marks.enter(wish, id, mode);
     try {
       await using _network = await hns.create("Network", id, { settings: networkDocument(wish), what });
     } catch (error) {
@@ -343,26 +272,6 @@ export class HcnNetworks {
     }
     log.info("HCN network made", { network: wish.name, id, subnet: formatPrefix(wish.subnet) });
     return { id, name: wish.name, subnet: wish.subnet, madeAtMs: clock.monotonicMs() };
-  }
-
-  /** @returns Puts the entry back as it was. */
-  async #mark({ owner, name, subnet }: Wish, id: Guid, type: string): Promise<() => Promise<void>> {
-    const kind = /^transparent$/i.test(type) ? "hcn-transparent" : "hcn-internal";
-    const entry: HcnNetworkEntry = { owner, kind, name, id, subnet: formatPrefix(subnet) };
-    const { marker: file } = this.#options;
-    let former: MarkerEntry | undefined;
-    await file.update((marker) => {
-      former = marker.networks.find((one) => one.owner === owner);
-      const isSame = former !== undefined && former.kind === kind && former.name === name &&
-        former.id === id &&
-        former.subnet === entry.subnet;
-      return isSame ? marker : withHcnNetwork(marker, entry);
-    });
-    return async () => {
-      await file.update((marker) =>
-        former ? upsertNetwork(withoutFormer(marker, former.id), former) : removeNetwork(marker, owner).marker
-      );
-    };
   }
 }
 

@@ -6,13 +6,13 @@ import type { Log } from "../../log.ts";
 import type { ContainerSurvey, FoundEndpoint } from "../containers.ts";
 import { type Hns, isRefusal } from "./hns.ts";
 import { readEndpointName, readNetworkName } from "./names.ts";
-import type { HcnNetworks } from "./networks.ts";
+import type { NetworkLookup } from "./network_lookup.ts";
 import { type EndpointReading, readEndpoint, readNamespace } from "./readings.ts";
 
 /** What a survey needs. */
 export interface SurveyParts {
   readonly hns: Hns;
-  readonly networks: HcnNetworks;
+  readonly lookup: NetworkLookup;
   readonly log: Log;
 }
 
@@ -22,8 +22,8 @@ export interface SurveyParts {
  * error, since "none" would be a dangerous guess.
  */
 export async function surveyContainers(parts: SurveyParts, deployment: string): Promise<ContainerSurvey> {
-  const { hns, networks } = parts;
-  const ours = new Map((await networks.list()).flatMap(({ id, name }) => {
+  const { hns, lookup } = parts;
+  const ours = new Map((await lookup.all()).flatMap(({ id, name }) => {
     const key = readNetworkName(deployment, name);
     return key ? [[id, { ...key, name }] as const] : [];
   }));
@@ -79,7 +79,7 @@ export interface Homes {
 
 /** Reads namespaces. One that cannot be read is passed over. */
 export async function readHomes(
-  parts: Omit<SurveyParts, "networks">,
+  parts: Omit<SurveyParts, "lookup">,
   namespaces: readonly Guid[],
 ): Promise<Homes> {
   const readings = await readEach(parts, namespaces, async (id) => {
