@@ -1,10 +1,14 @@
-/** What the marker tells of HCN networks: by it an uninstall finds them, and so does the next start. */
+/**
+ * What the marker tells of HCN networks: by it an uninstall finds them, and so does the next start. A save that fails
+ * is a warning and no reason to stop; it is made up for later.
+ */
 
 import { type Guid, parseGuid } from "../../../ffi/windows/guid.ts";
 import { formatPrefix, type IpPrefix } from "../../ip/prefix.ts";
 import {
   type HcnNetworkEntry,
   isHcnEntry,
+  type Marker,
   type MarkerEntry,
   removeNetwork,
   upsertNetwork,
@@ -13,6 +17,7 @@ import {
   withoutHcnNetwork,
 } from "../../marker.ts";
 import type { MarkerFile } from "../../marker_file.ts";
+import { isTransparent } from "./readings.ts";
 
 /** A network as the marker names it. */
 export interface MarkedNetwork {
@@ -21,9 +26,13 @@ export interface MarkedNetwork {
   readonly subnet: IpPrefix;
 }
 
-/** See the module. A save that fails is a warning and no reason to stop. */
+type Change = (marker: Marker) => Marker;
+
+/** See the module. */
 export class NetworkMarks {
   readonly #file: MarkerFile;
+  /** The last change for each owner that is not known to be on disk. */
+  readonly #unsaved = new Map<string, Change>();
 
   constructor(file: MarkerFile) {
     this.#file = file;
@@ -49,24 +58,43 @@ export class NetworkMarks {
    */
   async enter(network: MarkedNetwork, id: Guid, type: string): Promise<() => Promise<void>> {
     const { owner, name } = network;
-    const kind = /^transparent$/i.test(type) ? "hcn-transparent" : "hcn-internal";
+    const kind = isTransparent({ type }) ? "hcn-transparent" : "hcn-internal";
     const entry: HcnNetworkEntry = { owner, kind, name, id, subnet: formatPrefix(network.subnet) };
     let former: MarkerEntry | undefined;
-    await this.#file.update((marker) => {
+    await this.#change(owner, (marker) => {
       former = marker.networks.find((one) => one.owner === owner);
       const isSame = former !== undefined && former.kind === kind && former.name === name &&
         former.id === id && former.subnet === entry.subnet;
       return isSame ? marker : withHcnNetwork(marker, entry);
     });
-    return async () => {
-      await this.#file.update((marker) =>
-        former ? upsertNetwork(withoutFormer(marker, former.id), former) : removeNetwork(marker, owner).marker
+    const before = former;
+    return () =>
+      this.#change(
+        owner,
+        (marker) =>
+          before
+            ? upsertNetwork(withoutFormer(marker, before.id), before)
+            : removeNetwork(marker, owner).marker,
       );
-    };
   }
 
   /** Takes an owner's network out. */
-  async remove(owner: string): Promise<void> {
-    await this.#file.update((marker) => withoutHcnNetwork(marker, owner));
+  remove(owner: string): Promise<void> {
+    return this.#change(owner, (marker) => withoutHcnNetwork(marker, owner));
+  }
+
+  /** Makes up for saves that failed. */
+  async repeat(): Promise<void> {
+    for (const owner of [...this.#unsaved.keys()]) {
+      // Not what it was before those that went first: the file makes changes in the order in which it is told of them.
+      const change = this.#unsaved.get(owner);
+      if (change) await this.#change(owner, change);
+    }
+  }
+
+  async #change(owner: string, change: Change): Promise<void> {
+    this.#unsaved.set(owner, change);
+    const isSaved = await this.#file.update(change);
+    if (isSaved && this.#unsaved.get(owner) === change) this.#unsaved.delete(owner);
   }
 }

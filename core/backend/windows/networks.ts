@@ -20,7 +20,7 @@ import { markerOwner, networkName } from "./names.ts";
 import type { FoundNetwork, NetworkLookup } from "./network_lookup.ts";
 import type { NetworkMarks } from "./network_marks.ts";
 import type { AddressSharing } from "./node_devices.ts";
-import { type NetworkReading, readNetwork } from "./readings.ts";
+import { isInternal, isTransparent, type NetworkReading, readNetwork } from "./readings.ts";
 import type { ContainerNetworkSpec, RemovedNetwork } from "../containers.ts";
 
 /** A network that is there. */
@@ -28,6 +28,8 @@ export interface KnownNetwork {
   readonly id: Guid;
   readonly name: string;
   readonly subnet: IpPrefix;
+  /** Whether it is bridged to an adapter of the host: none of its own has the gateway's address then. */
+  readonly isBridged: boolean;
   /** Monotonic time at which this process made it; absent: it was there. */
   readonly madeAtMs?: number;
 }
@@ -72,10 +74,12 @@ export class HcnNetworks {
    */
   async ensure(spec: ContainerNetworkSpec): Promise<KnownNetwork> {
     const wish = this.#wish(spec);
-    return this.#remembered(wish) ?? await this.#locks.run(
+    const network = this.#remembered(wish) ?? await this.#locks.run(
       { [wish.name]: "write" },
       async () => this.#remembered(wish) ?? await this.#ensure(wish),
     );
+    await this.#options.marks.repeat();
+    return network;
   }
 
   /** The same for a caller who does not open the network: what is remembered is looked at once more. */
@@ -165,7 +169,7 @@ export class HcnNetworks {
     const marked = await this.#marked(wish);
     const network = marked.network ?? await this.#adopt(wish, { isScan: false }) ??
       await this.#create(wish, marked.vacant);
-    await this.#admit(wish);
+    await this.#admit(network);
     this.#known.set(wish.name, network);
     return network;
   }
@@ -184,7 +188,7 @@ export class HcnNetworks {
       return {};
     }
     await marks.enter(wish, id, reading.type);
-    return { network: { id, name: wish.name, subnet: wish.subnet } };
+    return { network: knownFrom(wish, { id, type: reading.type }) };
   }
 
   /** A network of the name, if there is one that is or can be made what is wanted. */
@@ -193,7 +197,7 @@ export class HcnNetworks {
     const same = await lookup.byName(wish.name, how);
     const foreign = same.find((network) => !isAdoptable(network, wish));
     if (foreign) {
-      const isOwnOnce = /^transparent$/i.test(foreign.type) && wish.owner === markerOwner({});
+      const isOwnOnce = isTransparent(foreign) && wish.owner === markerOwner({});
       const remedy = isOwnOnce
         ? "set ZLAYER_HCN_UPLINK_ADAPTER to its adapter, or remove it"
         : "it is not of this daemon's making: remove it, or choose another deployment name";
@@ -208,7 +212,7 @@ export class HcnNetworks {
     }
     await marks.enter(wish, fit.id, fit.type);
     log.info("HCN network adopted", { network: wish.name, id: fit.id });
-    return { id: fit.id, name: wish.name, subnet: wish.subnet };
+    return knownFrom(wish, fit);
   }
 
   /** A network of ours with an earlier slice goes if nothing is on it. */
@@ -228,8 +232,9 @@ export class HcnNetworks {
   }
 
   /** A network without a way to the tunnel is still one: its containers reach each other. */
-  async #admit({ name, subnet }: Wish): Promise<void> {
+  async #admit({ name, subnet, isBridged }: KnownNetwork): Promise<void> {
     const { devices, log } = this.#options;
+    if (isBridged) return;
     await devices?.admitAdapter(gatewayOf(subnet)).catch((error) =>
       log.warn("packets may not pass between the network and the tunnel", {
         network: name,
@@ -241,6 +246,7 @@ export class HcnNetworks {
   /** @param vacant Id of the network that was there before: whoever knows the one knows the other then. */
   async #create(wish: Wish, vacant: Guid | undefined): Promise<KnownNetwork> {
     const { devices } = this.#options;
+    if (wish.uplinkAdapter !== undefined) return await this.#make(wish, vacant);
     const gateway = gatewayOf(wish.subnet);
     await devices?.yieldAddress(gateway);
     try {
@@ -271,8 +277,15 @@ export class HcnNetworks {
       throw error;
     }
     log.info("HCN network made", { network: wish.name, id, subnet: formatPrefix(wish.subnet) });
-    return { id, name: wish.name, subnet: wish.subnet, madeAtMs: clock.monotonicMs() };
+    return { ...knownFrom(wish, { id, type: mode }), madeAtMs: clock.monotonicMs() };
   }
+}
+
+function knownFrom(
+  { name, subnet }: Wish,
+  network: Pick<FoundNetwork, "id" | "type">,
+): KnownNetwork {
+  return { id: network.id, name, subnet, isBridged: isTransparent(network) };
 }
 
 function hasSubnet({ subnets }: NetworkReading, wanted: IpPrefix): boolean {
@@ -283,15 +296,10 @@ function hasSubnet({ subnets }: NetworkReading, wanted: IpPrefix): boolean {
 }
 
 function isAdoptable(network: NetworkReading, { uplinkAdapter }: Wish): boolean {
-  return isInternal(network) || (uplinkAdapter !== undefined && /^transparent$/i.test(network.type));
+  return isInternal(network) || (uplinkAdapter !== undefined && isTransparent(network));
 }
 
 /** HCN does not name the type NAT. */
 function typeText({ type }: NetworkReading): string {
   return type === "" ? "NAT" : quote(type);
-}
-
-/** A service's network is; one of its name that is not is somebody else's. */
-function isInternal({ type }: NetworkReading): boolean {
-  return /^internal$/i.test(type);
 }

@@ -140,6 +140,16 @@ export function readNamespace(answer: string): NamespaceReading {
   };
 }
 
+/** Whether a network is a switch of its own, on which the host has an adapter with the gateway's address. */
+export function isInternal({ type }: Pick<NetworkReading, "type">): boolean {
+  return /^internal$/i.test(type);
+}
+
+/** Whether a network is bridged to an adapter of the host, which keeps the address it has. */
+export function isTransparent({ type }: Pick<NetworkReading, "type">): boolean {
+  return /^transparent$/i.test(type);
+}
+
 /** Whether a namespace is the system's own: it is never changed. */
 export function isSystemNamespace(id: Guid, { type }: Pick<NamespaceReading, "type">): boolean {
   return id === HOST_DEFAULT || /default$/i.test(type);
