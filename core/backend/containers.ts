@@ -128,7 +128,10 @@ export interface ContainerNetworks {
    * @throws {TeardownError} When all was tried and something failed.
    */
   detach(place: ContainerPlace): Promise<void>;
-  /** Endpoints in a namespace, if all of them are this deployment's; `undefined` if not, or if there is none. */
+  /**
+   * Endpoints in a namespace, if all of them that are there are this deployment's; `undefined` if not, or if there is
+   * none. A host may keep ids of endpoints that are gone, and those prove nothing.
+   */
   claim(deployment: string, namespace: string): Promise<readonly string[] | undefined>;
   /** Lists ids: three calls, however much there is. Networks that are gone are believed in no longer. */
   present(): Promise<ContainerPresence>;

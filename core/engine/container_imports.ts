@@ -30,7 +30,8 @@ export class ContainerImports {
     const handle = containerHandle(containerId);
     if (!locks.isFree({ [handle]: "write" })) return;
     await locks.run({ [handle]: "write" }, async () => {
-      const place = { namespace, endpoints: [endpoint] };
+      // Without it there is nothing to take over, whatever its namespace keeps of it.
+      const place = { endpoints: [endpoint] };
       if (store.containerEndpoints.has(endpoint) || await this.#networks.inspect(place) === "gone") return;
       const lease = this.#homes.leaseOf(handle, { service, ip });
       const record: ContainerEndpointRecord = {

@@ -302,16 +302,18 @@ export class HcnEndpoints {
   /** Endpoints in a namespace if all are ours; see `ContainerNetworks.claim`. */
   async claim(deployment: string, namespace: Guid): Promise<readonly Guid[] | undefined> {
     const reading = await this.#readNamespace(namespace);
-    // Nothing shows that an empty one was ever ours.
-    if (!reading || reading.endpoints.length === 0 || isSystemNamespace(namespace, reading)) return undefined;
+    if (!reading || isSystemNamespace(namespace, reading)) return undefined;
+    let isOurs = false;
     for (const id of reading.endpoints) {
       const text = await this.#options.hns.read("Endpoint", id);
       if (text === undefined) continue;
       const { name } = readEndpoint(text);
-      if (readEndpointName(deployment, name) !== undefined) continue;
+      isOurs = readEndpointName(deployment, name) !== undefined;
+      if (isOurs) continue;
       this.#options.log.info("an HCN namespace is not ours to remove", { namespace, endpoint: name });
       return undefined;
     }
-    return reading.endpoints;
+    // Nothing shows that an empty one was ever ours, nor one that keeps ids of endpoints that are gone.
+    return isOurs ? reading.endpoints : undefined;
   }
 }

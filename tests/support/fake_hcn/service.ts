@@ -43,6 +43,8 @@ export interface FakeNamespace {
   readonly type: string;
   /** Containers in it. */
   containers?: readonly string[];
+  /** Endpoints that were in it when they were deleted: it keeps their ids. */
+  gone?: Set<string>;
 }
 
 /** The system's own namespace. */
@@ -134,6 +136,7 @@ export class FakeHns {
   modifyNamespace(id: string, settings: string | undefined): void {
     this.require("Namespace", id);
     const { request, endpoint: endpointId } = checkModifyNamespace(settings);
+    if (request !== "Add" && this.namespaces.get(id)!.gone?.delete(endpointId)) return;
     this.require("Endpoint", endpointId);
     if (id === HOST_DEFAULT) throw new Refusal(0x80070005, "the default namespace is the system's");
     const endpoint = this.endpoints.get(endpointId)!;
@@ -151,6 +154,10 @@ export class FakeHns {
     const users = [...this.endpoints.values()].filter((one) => one.network === id || one.namespace === id);
     if (kind !== "Endpoint" && users.length > 0) throw new Refusal(0x803b002c, `${kind} ${id} is referenced`);
     if (id === HOST_DEFAULT) throw new Refusal(0x80070005, "the default namespace is the system's");
+    const home = kind === "Endpoint"
+      ? this.namespaces.get(this.endpoints.get(id)!.namespace ?? "")
+      : undefined;
+    if (home) (home.gone ??= new Set()).add(id);
     this.#table(kind).delete(id);
   }
 
@@ -193,7 +200,18 @@ export class FakeHns {
     const isUsed = [...this.endpoints.values()].some((one) => one.network === networkId && one.ip === wanted);
     if (isUsed || reserved.includes(address.value)) throw new Refusal(0x803b002f, `${wanted} is reserved`);
     const mac = String(doc.MacAddress ?? `00-15-5D-00-01-${(++this.#macs).toString(16).padStart(2, "0")}`);
-    this.endpoints.set(id, { id, name: String(doc.Name), network: networkId, ip, length, mac, doc });
+    // One that keeps the id of an endpoint that is gone has the new one of this id in it.
+    const home = [...this.namespaces.values()].find(({ gone }) => gone?.delete(id));
+    this.endpoints.set(id, {
+      id,
+      name: String(doc.Name),
+      network: networkId,
+      ip,
+      length,
+      mac,
+      doc,
+      ...(home ? { namespace: home.id } : {}),
+    });
     return id;
   }
 
@@ -234,9 +252,10 @@ export class FakeHns {
   }
 
   #namespace(id: string, isV2: boolean): Doc {
-    const { type, containers = [] } = this.namespaces.get(id)!;
-    const resources = [...this.endpoints.values()].filter((one) => one.namespace === id)
-      .map((one) => ({ Type: "Endpoint", Data: { Id: one.id.toUpperCase() } }));
+    const { type, containers = [], gone = [] } = this.namespaces.get(id)!;
+    const held = [...this.endpoints.values()].filter((one) => one.namespace === id).map((one) => one.id);
+    const resources = [...new Set([...held, ...gone])]
+      .map((one) => ({ Type: "Endpoint", Data: { Id: one.toUpperCase() } }));
     const inside = containers.map((one) => ({ Type: "Container", Data: { Id: one } }));
     return isV2
       ? {

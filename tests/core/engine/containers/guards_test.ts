@@ -38,18 +38,22 @@ Deno.test("an endpoint that was taken out of its namespace is no whole place", a
   assertEquals([...rig.hns.endpoints.values()].map(({ namespace }) => namespace), [second.namespaceGuid]);
 });
 
-Deno.test("what is gone when its turn comes is not taken over", async () => {
-  await using rig = await ContainerRig.start(null, leftover);
-  let opens = 0;
-  rig.library.onCall = ({ name, id }, _index, when) => {
-    // The look at everything is the first; then comes the second look, just before it is taken over.
-    if (name !== "OpenNamespace" || id !== NAMESPACE || when === "after" || ++opens < 2) return;
-    rig.hns.endpoints.clear();
-    rig.hns.namespaces.delete(NAMESPACE);
-  };
-  await rig.setUp(SLICE);
-  assert(opens >= 2);
-  assertEquals([rig.store.containerEndpoints.size, rig.leased()], [0, []]);
+Deno.test("what is gone when its turn comes is not taken over", async (t) => {
+  for (const isHomeKept of [false, true]) {
+    await t.step(isHomeKept ? "its namespace keeps its id" : "its namespace too", async () => {
+      await using rig = await ContainerRig.start(null, leftover);
+      let opens = 0;
+      rig.library.onCall = ({ name, id }, _index, when) => {
+        // The look at everything is the first; then comes the second look, just before it is taken over.
+        if (name !== "OpenEndpoint" || id !== ENDPOINT || when === "after" || ++opens !== 2) return;
+        rig.hns.delete("Endpoint", ENDPOINT);
+        if (!isHomeKept) rig.hns.namespaces.delete(NAMESPACE);
+      };
+      await rig.setUp(SLICE);
+      assert(opens >= 2);
+      assertEquals([rig.store.containerEndpoints.size, rig.leased()], [0, []]);
+    });
+  }
 });
 
 Deno.test("one object that cannot be read does not hide the others; a service that fails is no answer", async (t) => {
