@@ -9,6 +9,7 @@ import type { NetworkBackend } from "./backend/backend.ts";
 import type { Clock } from "./clock.ts";
 import { AddressBook } from "./engine/address_book.ts";
 import { Attachments } from "./engine/attachments.ts";
+import { ContainerReleases } from "./engine/container_releases.ts";
 import { Containers } from "./engine/containers.ts";
 import { ContainerSweeper } from "./engine/container_sweeper.ts";
 import { type EngineContext, installationId } from "./engine/context.ts";
@@ -76,6 +77,7 @@ export class OverlayEngine implements OverlayService {
   readonly #services: ServiceOverlays;
   readonly #attachments: Attachments;
   readonly #containers: Containers | undefined;
+  readonly #releases: ContainerReleases | undefined;
   readonly #sweeper: ContainerSweeper | undefined;
   readonly #guests: Guests;
   readonly #peers: Peers;
@@ -126,10 +128,12 @@ export class OverlayEngine implements OverlayService {
     this.#attachments = new Attachments(this.#context);
     if (backend.containers) {
       const networks = backend.containers;
-      this.#containers = new Containers(this.#context, networks);
+      const releases = this.#releases = new ContainerReleases(this.#context, networks);
+      this.#containers = new Containers(this.#context, { networks, releases });
       const { removeAbandoned } = options;
       this.#sweeper = new ContainerSweeper(this.#context, {
         containers: this.#containers,
+        releases,
         networks,
         removeAbandoned,
       });
@@ -178,7 +182,7 @@ export class OverlayEngine implements OverlayService {
     const errors: unknown[] = [];
     const keep = (error: unknown): void => void errors.push(error);
     for (const service of [...store.services.keys()]) await this.#services.teardown(service).catch(keep);
-    await this.#containers?.releaseAll().catch(keep);
+    await this.#releases?.releaseAll().catch(keep);
     await locks.run({ global: "write" }, () => this.#global.remove()).catch(keep);
     if (errors.length > 0) throw new TeardownError("cannot remove everything", errors);
   }
@@ -305,7 +309,7 @@ export class OverlayEngine implements OverlayService {
         return await this.#guests.detach(handle.id);
       case "windows_container":
         // Where nothing of that kind is ever attached, all are unknown, and detaching those is success.
-        return await this.#containers?.detach(handle.containerId);
+        return await this.#releases?.detach(handle.containerId);
     }
   }
 

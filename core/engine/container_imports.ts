@@ -6,20 +6,20 @@
 import type { ContainerNetworks, FoundEndpoint } from "../backend/containers.ts";
 import type { ContainerEndpointRecord } from "../state/records.ts";
 import { ContainerHomes, EXTERNAL_POOL } from "./container_homes.ts";
-import type { Containers } from "./containers.ts";
+import type { ContainerReleases } from "./container_releases.ts";
 import { containerHandle, type EngineContext } from "./context.ts";
 
 /** See the module. */
 export class ContainerImports {
   readonly #context: EngineContext;
   readonly #networks: ContainerNetworks;
-  readonly #containers: Containers;
+  readonly #releases: ContainerReleases;
   readonly #homes: ContainerHomes;
 
-  constructor(context: EngineContext, parts: { networks: ContainerNetworks; containers: Containers }) {
+  constructor(context: EngineContext, parts: { networks: ContainerNetworks; releases: ContainerReleases }) {
     this.#context = context;
     this.#networks = parts.networks;
-    this.#containers = parts.containers;
+    this.#releases = parts.releases;
     this.#homes = new ContainerHomes(context);
   }
 
@@ -67,7 +67,7 @@ export class ContainerImports {
   /** Detaches what was taken over and has no container in it, unless something of others is there too. */
   async removeAbandoned(endpoint: string): Promise<void> {
     const deployment = this.#context.store.settings.globalSettings?.deployment ?? "";
-    await this.#containers.lockedIfFree(endpoint, async (record) => {
+    await this.#releases.lockedIfFree(endpoint, async (record) => {
       const { isImported, namespace, phase, containerId } = record;
       if (!isImported || phase !== "ready") return;
       if (!await this.#networks.claim(deployment, namespace)) return;
@@ -75,7 +75,7 @@ export class ContainerImports {
         handle: containerHandle(containerId),
         namespace,
       });
-      await this.#containers.tryRelease(record);
+      await this.#releases.tryRelease(record);
     });
   }
 }

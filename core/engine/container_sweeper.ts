@@ -14,6 +14,7 @@ import type {
 } from "../backend/containers.ts";
 import { describeError } from "../errors.ts";
 import { ContainerImports } from "./container_imports.ts";
+import type { ContainerReleases } from "./container_releases.ts";
 import type { Containers } from "./containers.ts";
 import { containerHandle, CONTAINERS, type EngineContext } from "./context.ts";
 
@@ -25,6 +26,7 @@ const ABANDONED_MS = 600_000;
 /** What a {@linkcode ContainerSweeper} works with. */
 export interface SweeperParts {
   readonly containers: Containers;
+  readonly releases: ContainerReleases;
   readonly networks: ContainerNetworks;
   /** Whether what was taken over and has no container is removed: HCN may not list one that is merely stopped. */
   readonly removeAbandoned?: boolean | undefined;
@@ -34,6 +36,7 @@ export interface SweeperParts {
 export class ContainerSweeper {
   readonly #context: EngineContext;
   readonly #containers: Containers;
+  readonly #releases: ContainerReleases;
   readonly #networks: ContainerNetworks;
   readonly #imports: ContainerImports;
   readonly #removesAbandoned: boolean;
@@ -51,6 +54,7 @@ export class ContainerSweeper {
   constructor(context: EngineContext, parts: SweeperParts) {
     this.#context = context;
     this.#containers = parts.containers;
+    this.#releases = parts.releases;
     this.#networks = parts.networks;
     this.#imports = new ContainerImports(context, parts);
     this.#removesAbandoned = parts.removeAbandoned ?? false;
@@ -87,7 +91,7 @@ export class ContainerSweeper {
     return this.#enqueue(async () => {
       const { containerEndpoints } = this.#context.store;
       const open = [...containerEndpoints.values()].filter((record) => record.phase !== "ready");
-      await Promise.all(open.map(({ endpoint }) => this.#containers.settle(endpoint)));
+      await Promise.all(open.map(({ endpoint }) => this.#releases.settle(endpoint)));
       await this.#mend();
     });
   }

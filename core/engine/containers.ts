@@ -1,8 +1,7 @@
 /**
  * Containers that are attached by an endpoint in a namespace of the host's making (Windows): their addresses,
- * records, and what happens when either side goes away.
+ * records and networks. `container_releases.ts` has how they end.
  *
- * The caller names a container by its id when it attaches, and by the GUID of its namespace when it detaches.
  * What is in HCN may outlive a loss of power, so every step is recorded durably.
  */
 
@@ -22,7 +21,8 @@ import { shown } from "../quote.ts";
 import type { AttachHandle, AttachRequest } from "../service.ts";
 import type { ContainerEndpointRecord } from "../state/records.ts";
 import { DEFAULT_CLUSTER_CIDR } from "./address_book.ts";
-import { type ContainerHome, ContainerHomes, EXTERNAL_POOL } from "./container_homes.ts";
+import { type ContainerHome, ContainerHomes } from "./container_homes.ts";
+import type { ContainerReleases } from "./container_releases.ts";
 import { ContainerRepair } from "./container_repair.ts";
 import { containerHandle, type EngineContext } from "./context.ts";
 import { dnsOf, keepDnsDefaults } from "./dns_defaults.ts";
@@ -44,18 +44,25 @@ interface AttachTerms {
   readonly giveUpAtMs: number;
 }
 
-/** Attaches and detaches containers. */
+/** What {@linkcode Containers} work with. */
+export interface ContainersParts {
+  readonly networks: ContainerNetworks;
+  readonly releases: ContainerReleases;
+}
+
+/** Attaches containers, and looks after them and their networks. */
 export class Containers {
   readonly #context: EngineContext;
   readonly #networks: ContainerNetworks;
   readonly #homes: ContainerHomes;
   readonly #repair: ContainerRepair;
-  /** Releases under way, by endpoint. */
-  readonly #releases = new Map<string, Promise<void>>();
+  readonly #releases: ContainerReleases;
 
-  constructor(context: EngineContext, networks: ContainerNetworks) {
+  constructor(context: EngineContext, parts: ContainersParts) {
+    const { networks } = parts;
     this.#context = context;
     this.#networks = networks;
+    this.#releases = parts.releases;
     this.#homes = new ContainerHomes(context);
     this.#repair = new ContainerRepair(context, networks);
   }
@@ -100,7 +107,7 @@ export class Containers {
       // One that was taken over may tell no address, and a service may have come by a network of its own since.
       if (record.network === home.service && record.ip !== "") return await this.#claimed(record);
     }
-    for (const record of records) await this.release(record);
+    for (const record of records) await this.#releases.release(record);
     return undefined;
   }
 
@@ -193,114 +200,13 @@ export class Containers {
     const { problems, log } = this.#context;
     const handle = containerHandle(record.containerId);
     try {
-      if (!isLeft) return await this.#drop(record);
+      if (!isLeft) return await this.#releases.drop(record);
       problems.set(handle, describeError(cause));
-      await this.#intend(record);
+      await this.#releases.intend(record);
     } catch (err) {
       problems.set(handle, `${describeError(cause)}; and undoing it failed: ${describeError(err)}`);
       log.error("cannot undo a failed attach", { handle, err });
     }
-  }
-
-  /** Takes a container's network away. Unknown is success, and so is what has to be finished later. */
-  async detach(text: string): Promise<void> {
-    const { locks, log } = this.#context;
-    const id = this.#networks.parseId(text);
-    const isMeant = (record: ContainerEndpointRecord): boolean =>
-      record.namespace === id || record.containerId === text;
-    const records = this.#recordsOf(isMeant);
-    for (const { containerId } of records) {
-      await locks.run({ [containerHandle(containerId)]: "write" }, async () => {
-        for (const record of this.#recordsOf((one) => one.containerId === containerId && isMeant(one))) {
-          await this.tryRelease(record);
-        }
-      });
-    }
-    if (records.length > 0) return;
-    if (id === undefined) return log.info("unknown container to detach", { container_id: text });
-    await locks.run({ [`namespace:${id}`]: "write" }, () => this.#detachUnknown(id));
-  }
-
-  /** What an earlier daemon attached and nobody has a record of goes if all of it is this deployment's. */
-  async #detachUnknown(namespace: string): Promise<void> {
-    const { log } = this.#context;
-    try {
-      const endpoints = await this.#networks.claim(this.#deployment, namespace);
-      if (!endpoints) return log.info("unknown container to detach", { namespace });
-      await this.#networks.detach({ namespace, endpoints });
-      log.info("container without a record detached", { namespace, endpoints: endpoints.length });
-    } catch (err) {
-      log.error("cannot detach a container without a record", { namespace, err });
-    }
-  }
-
-  /** What is once recorded as to be removed will be, so a failure to do it now is told to operators alone. */
-  async tryRelease(record: ContainerEndpointRecord): Promise<void> {
-    const { problems, log } = this.#context;
-    const handle = containerHandle(record.containerId);
-    await this.#intend(record);
-    try {
-      await this.release(record);
-    } catch (err) {
-      problems.set(handle, describeError(err));
-      log.error("cannot detach a container yet", { handle, err });
-    }
-  }
-
-  /** Ends an attachment, whatever its phase; who comes second joins the first. */
-  release(record: ContainerEndpointRecord): Promise<void> {
-    const { endpoint } = record;
-    let release = this.#releases.get(endpoint);
-    if (!release) {
-      release = this.#release(record).finally(() => this.#releases.delete(endpoint));
-      this.#releases.set(endpoint, release);
-    }
-    return release;
-  }
-
-  async #release(record: ContainerEndpointRecord): Promise<void> {
-    await this.#intend(record);
-    await this.#networks.detach({ namespace: record.namespace, endpoints: [record.endpoint] });
-    await this.#drop(record);
-    this.#context.log.info("container detached", {
-      handle: containerHandle(record.containerId),
-      service: record.service,
-    });
-  }
-
-  /** Records that it is on its way out. */
-  async #intend({ endpoint }: ContainerEndpointRecord): Promise<void> {
-    const { store } = this.#context;
-    const record = store.containerEndpoints.get(endpoint);
-    if (!record || record.phase === "removing") return;
-    await store.commit("detach_container windows: intent", (write) => {
-      write.putContainerEndpoint({ ...record, phase: "removing" });
-    });
-  }
-
-  /** Forgets a record and gives its address back. */
-  async #drop(record: ContainerEndpointRecord): Promise<void> {
-    const { store, addresses, problems } = this.#context;
-    const handle = containerHandle(record.containerId);
-    const lease = store.leases.get(record.ip);
-    const isHeld = record.pool !== EXTERNAL_POOL && lease?.owner === handle;
-    await store.commit("detach_container windows: done", (write) => {
-      write.deleteContainerEndpoint(record.endpoint);
-      if (isHeld) write.deleteLease(record.ip);
-    });
-    if (isHeld) addresses.release(lease);
-    problems.delete(handle);
-  }
-
-  /** Finishes or undoes what broke off. One that is being worked on is none. */
-  async settle(endpoint: string): Promise<void> {
-    await this.lockedIfFree(endpoint, async (record) => {
-      if (record.phase === "ready") return;
-      this.#context.log.info("settling what was interrupted", {
-        object: containerHandle(record.containerId),
-      });
-      await this.tryRelease(record);
-    });
   }
 
   /** Looks whether a ready attachment is still there: one that is gone is forgotten, a damaged one is mended. */
@@ -311,13 +217,13 @@ export class Containers {
     // One that is on its way in or out looks after its containers itself, and needs its lock for that.
     if (service && service.phase !== "ready") return;
     const keys: Record<string, "read"> = service ? { [`service:${service.name}`]: "read" } : {};
-    await this.lockedIfFree(endpoint, async (record) => {
+    await this.#releases.lockedIfFree(endpoint, async (record) => {
       if (record.phase !== "ready" || await this.#repair.check(record) === "kept") return;
       this.#context.log.warn(
         "an attached container is gone from HCN and is forgotten; if it runs, it has no network",
         { handle: containerHandle(record.containerId), ip: record.ip },
       );
-      await this.#drop(record);
+      await this.#releases.drop(record);
     }, keys);
   }
 
@@ -352,7 +258,7 @@ export class Containers {
       const ip = parseIp(text);
       return network === service && (!subnet || !ip || prefixContains(subnet, ip));
     };
-    for (const record of this.#recordsOf(isOn)) await this.release(record);
+    for (const record of this.#recordsOf(isOn)) await this.#releases.release(record);
     const deployment = this.#deployment;
     await this.#networks.removeNetwork({ deployment, service, ...(subnet ? { subnet } : {}) });
   }
@@ -366,31 +272,6 @@ export class Containers {
   /** Name of a dedicated service's network. */
   networkName(service: string): string {
     return this.#networks.networkName({ deployment: this.#deployment, service });
-  }
-
-  /** Ends all attachments; one that is just being mended when that is done. */
-  async releaseAll(): Promise<void> {
-    for (const record of this.#recordsOf(() => true)) {
-      const keys = { [containerHandle(record.containerId)]: "write" } as const;
-      await this.#context.locks.run(keys, () => this.release(record));
-    }
-  }
-
-  /** Runs with a record and the locks of its container and what is `shared`, unless somebody has them. */
-  async lockedIfFree(
-    endpoint: string,
-    work: (record: ContainerEndpointRecord) => Promise<void>,
-    shared: Readonly<Record<string, "read">> = {},
-  ): Promise<void> {
-    const { store, locks } = this.#context;
-    const before = store.containerEndpoints.get(endpoint);
-    if (!before) return;
-    const keys = { ...shared, [containerHandle(before.containerId)]: "write" } as const;
-    if (!locks.isFree(keys)) return;
-    await locks.run(keys, async () => {
-      const record = store.containerEndpoints.get(endpoint);
-      if (record) await work(record);
-    });
   }
 
   #inspect({ namespace, endpoint }: ContainerEndpointRecord): Promise<"whole" | "gone" | "broken"> {
