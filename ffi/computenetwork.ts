@@ -181,19 +181,21 @@ type AnyHcnFunction = (...parameters: unknown[]) => Promise<number>;
 /**
  * Describes the library; it opens at the first call.
  *
- * @returns Its `invoke` throws {@linkcode LibraryError} where there is none: this edition of Windows has no HNS.
+ * @returns Its `invoke` throws {@linkcode LibraryError} where there is none, as on a Windows without the feature, or where it cannot
+ * be loaded.
  */
 export function openComputeNetwork(paths: ComputeNetworkPaths): HcnLibrary {
   const hcn = lazyLibrary([paths.computenetwork], SYMBOLS);
   const ole32 = lazyLibrary([paths.ole32], OLE32_SYMBOLS);
   return {
     async invoke(call): Promise<RawHcnReply> {
+      const symbols = hcn();
       // Before the call: what cannot be freed must not be handed out.
       ole32();
       const out = new BigUint64Array(1);
       const record = new BigUint64Array(1);
       const parameters = marshal(call, out, record);
-      const hresult = await (hcn()[call.fn] as AnyHcnFunction)(...parameters);
+      const hresult = await (symbols[call.fn] as AnyHcnFunction)(...parameters);
       // Memory that C writes to must not be collected while the call runs; being used after it keeps it.
       parameters.length = 0;
       return { hresult, out: out[0]!, record: record[0]! };

@@ -9,11 +9,15 @@ export class FfiError extends Error {
   }
 }
 
-/** A shared library, or a symbol in it, is not there. */
+/** A shared library, or a symbol in it, is not there, or cannot be loaded. */
 export class LibraryError extends FfiError {
-  constructor(readonly library: string, options: { cause?: unknown } = {}) {
+  /** Whether it is known that there is no such file. */
+  readonly isAbsent: boolean;
+
+  constructor(readonly library: string, options: { cause?: unknown; isAbsent?: boolean } = {}) {
     const why = options.cause instanceof Error ? `: ${options.cause.message}` : "";
     super("open library", `cannot open ${library}${why}`, options);
+    this.isAbsent = options.isAbsent ?? false;
   }
 }
 

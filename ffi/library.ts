@@ -30,5 +30,16 @@ function open<S extends Deno.ForeignLibraryInterface>(
       cause = error;
     }
   }
-  throw new LibraryError(names.join(" or "), { cause });
+  throw new LibraryError(names.join(" or "), { cause, isAbsent: names.every(isAbsent) });
+}
+
+/** Whether there is no such file. Where the loader looks for a bare name is its own affair. */
+function isAbsent(name: string): boolean {
+  if (!/[\\/]/.test(name)) return false;
+  try {
+    Deno.statSync(name);
+    return false;
+  } catch (error) {
+    return error instanceof Deno.errors.NotFound;
+  }
 }

@@ -93,6 +93,8 @@ export interface ContainerSurvey extends ContainerPresence {
 export interface ContainerNetworks {
   /** Why every call fails at once; `undefined` while they do not. */
   readonly trouble: string | undefined;
+  /** Why there is no such service on this host, if the last call found none. */
+  readonly absence: string | undefined;
   /** Calls back each time after such trouble has ended. */
   onRecovered(listener: () => void): void;
   /** A fresh id. */
@@ -124,7 +126,8 @@ export interface ContainerNetworks {
   /** Whether a place is whole, gone, or neither. */
   inspect(place: ContainerPlace): Promise<"whole" | "gone" | "broken">;
   /**
-   * Removes endpoints and their namespace; the system's own and one that holds others stays.
+   * Removes endpoints and their namespace; the system's own and one that holds others stays. Where there is no such
+   * service any more, they are gone.
    * @throws {TeardownError} When all was tried and something failed.
    */
   detach(place: ContainerPlace): Promise<void>;

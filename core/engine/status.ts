@@ -183,7 +183,8 @@ function deviceStatus(name: string, scope: PeerScope, { kind, crypto, drops }: D
 /** The service that containers depend on; absent where they depend on none. */
 function containersDetail({ backend, problems }: EngineContext): Pick<StatusDetail, "containers"> {
   if (!backend.containers) return {};
-  const trouble = backend.containers.trouble ?? problems.get(CONTAINERS);
+  const { trouble: refused, absence } = backend.containers;
+  const trouble = refused ?? absence ?? problems.get(CONTAINERS);
   return { containers: trouble === undefined ? { kind: "hcn" } : { kind: "hcn", problem: trouble } };
 }
 

@@ -17,7 +17,7 @@ import type { Clock } from "../../clock.ts";
 import { DeadlineError, describeError, UnavailableError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import { CallQueue, type Leave } from "./call_queue.ts";
-import type { HcnChannel } from "./channel.ts";
+import { type HcnChannel, NoServiceError } from "./channel.ts";
 import { queryDocument } from "./documents.ts";
 
 /** A call that takes longer hangs: creating a network with its switch takes seconds. */
@@ -74,6 +74,7 @@ export class CallGuard {
   #lane: Lane | undefined;
   /** Set while new calls are refused. */
   #trouble: { readonly fn: string; readonly sinceMs: number } | undefined;
+  #absence: string | undefined;
   #cancelProbe = (): void => {};
   #closed = false;
 
@@ -88,6 +89,11 @@ export class CallGuard {
     const seconds = Math.round((this.#options.clock.monotonicMs() - this.#trouble.sinceMs) / 1000);
     return `the Host Networking Service does not answer: ${this.#trouble.fn} has not come back for ${seconds} s; ` +
       "calls are refused until it does (restart the service hns if it stays so)";
+  }
+
+  /** Why there is no service, if the last call that was answered found none. */
+  get absence(): string | undefined {
+    return this.#absence;
   }
 
   /** Calls back each time the service answers again. */
@@ -182,6 +188,7 @@ export class CallGuard {
       return this.#stuck.delete(stuck);
     };
     lane.channel.call(call).then(async (reply) => {
+      this.#absence = undefined;
       const wasStuck = finish();
       if (isAwaited) return resolve(reply);
       // Before anybody is told to go on: whoever cleans up must not come across it half-way.
@@ -189,6 +196,7 @@ export class CallGuard {
       this.#adrift.delete(call);
       await this.#cameBack(wasStuck);
     }, (error) => {
+      if (error instanceof NoServiceError) this.#absence = error.message;
       this.#adrift.delete(call);
       void this.#cameBack(finish());
       // A channel that broke is replaced at the next call.

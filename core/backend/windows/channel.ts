@@ -9,11 +9,15 @@ import type { HcnCall, HcnLibrary, HcnReply } from "../../../ffi/computenetwork.
 import { LibraryError } from "../../../ffi/errors.ts";
 import { OverlayError, UnavailableError, UnsupportedError } from "../../errors.ts";
 
+/** This Windows has no such service: the feature that brings it is off, and with it everything that it had is gone. */
+export class NoServiceError extends UnsupportedError {}
+
 /** Makes calls; any number of them at once. */
 export interface HcnChannel {
   /**
    * @returns The reply, whatever its HRESULT.
-   * @throws {UnsupportedError} Where there is no such service.
+   * @throws {NoServiceError} Where there is no such service.
+   * @throws {UnsupportedError} Where there is one, and its library cannot be loaded.
    * @throws {UnavailableError} If the channel is closed or broken.
    */
   call(call: HcnCall): Promise<HcnReply>;
@@ -29,7 +33,10 @@ export type ChannelRequest =
 /** What it answers to a call. */
 export type ChannelReply =
   | { readonly id: number; readonly ok: true; readonly reply: HcnReply }
-  | { readonly id: number; readonly ok: false; readonly message: string; readonly isMissing: boolean };
+  | { readonly id: number; readonly ok: false; readonly message: string; readonly fault: ChannelFault };
+
+/** There is no library, it cannot be loaded, or the call itself went wrong. */
+type ChannelFault = "absent" | "unusable" | "call";
 
 /** A channel in this isolate. */
 export function libraryChannel(library: HcnLibrary): HcnChannel {
@@ -40,7 +47,7 @@ export function libraryChannel(library: HcnLibrary): HcnChannel {
       try {
         return await Promise.race([callHcn(library, call), closed.promise]);
       } catch (error) {
-        throw error instanceof LibraryError ? noService(error.message) : error;
+        throw error instanceof LibraryError ? toError(error.message, faultOf(error)) : error;
       }
     },
     close: () => closed.reject(new UnavailableError(CLOSED)),
@@ -66,7 +73,7 @@ export function serveChannel(
       scope.postMessage({ id, ok: true, reply: await callHcn(library!, call) });
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      scope.postMessage({ id, ok: false, message, isMissing: error instanceof LibraryError });
+      scope.postMessage({ id, ok: false, message, fault: faultOf(error) });
     }
   };
   scope.onmessage = ({ data }) => {
@@ -120,9 +127,7 @@ export class WorkerChannel implements HcnChannel {
     this.#underWay--;
     if (this.#failure !== undefined) this.#terminateIfIdle();
     if (reply.ok) waiting?.resolve(reply.reply);
-    else {waiting?.reject(
-        reply.isMissing ? noService(reply.message) : new OverlayError("internal", reply.message),
-      );}
+    else waiting?.reject(toError(reply.message, reply.fault));
   }
 
   #fail(failure: Error): void {
@@ -142,8 +147,23 @@ export class WorkerChannel implements HcnChannel {
   }
 }
 
-function noService(why: string): UnsupportedError {
-  return new UnsupportedError(
-    `this Windows has no Host Networking Service (${why}): enable the feature Containers or Hyper-V`,
-  );
+function faultOf(error: unknown): ChannelFault {
+  if (!(error instanceof LibraryError)) return "call";
+  return error.isAbsent ? "absent" : "unusable";
+}
+
+function toError(why: string, fault: ChannelFault): OverlayError {
+  switch (fault) {
+    case "absent":
+      return new NoServiceError(
+        `this Windows has no Host Networking Service (${why}): enable the feature Containers or Hyper-V`,
+      );
+    case "unusable":
+      return new UnsupportedError(
+        `the library of the Host Networking Service cannot be loaded (${why}): repair it, or what keeps it from ` +
+          "being loaded, and restart the daemon",
+      );
+    case "call":
+      return new OverlayError("internal", why);
+  }
 }

@@ -3,7 +3,7 @@
 import type { ComputeNetworkPaths } from "../../../ffi/computenetwork.ts";
 import { type Guid, parseGuid } from "../../../ffi/windows/guid.ts";
 import type { Clock } from "../../clock.ts";
-import { describeError, UnsupportedError } from "../../errors.ts";
+import { describeError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import { isHcnEntry } from "../../marker.ts";
 import type { MarkerFile } from "../../marker_file.ts";
@@ -19,7 +19,7 @@ import type {
   RemovedNetwork,
 } from "../containers.ts";
 import { CallGuard } from "./call_guard.ts";
-import { type HcnChannel, WorkerChannel } from "./channel.ts";
+import { type HcnChannel, NoServiceError, WorkerChannel } from "./channel.ts";
 import { HcnEndpoints } from "./endpoints.ts";
 import type { AddressSharing } from "./node_devices.ts";
 import { Hns, toOverlayError } from "./hns.ts";
@@ -79,6 +79,10 @@ export class HcnContainers implements ContainerNetworks {
     return this.#guard.trouble;
   }
 
+  get absence(): string | undefined {
+    return this.#guard.absence;
+  }
+
   onRecovered(listener: () => void): void {
     this.#guard.onRecovered(listener);
   }
@@ -112,8 +116,16 @@ export class HcnContainers implements ContainerNetworks {
     return translated(() => this.#endpoints.inspect(place));
   }
 
-  detach(place: ContainerPlace): Promise<void> {
-    return this.#endpoints.detach(place);
+  async detach(place: ContainerPlace): Promise<void> {
+    try {
+      await this.#endpoints.detach(place);
+    } catch (error) {
+      if (!(error instanceof NoServiceError)) throw error;
+      this.#options.log.warn("there is no HNS any more, and what it had of a container counts as gone", {
+        ...place,
+        err: describeError(error),
+      });
+    }
   }
 
   claim(deployment: string, namespace: Guid): Promise<readonly Guid[] | undefined> {
@@ -193,12 +205,12 @@ export class HcnContainers implements ContainerNetworks {
   }
 }
 
-/** Removal of networks: where there is no HNS, or none any more, there are none. */
+/** Removal: where there is no HNS, or none any more, there is nothing. */
 async function unlessMissing(work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (error) {
-    if (!(error instanceof UnsupportedError)) throw error;
+    if (!(error instanceof NoServiceError)) throw error;
   }
 }
 

@@ -21,6 +21,7 @@ import type {
   ContainerPlace,
   ContainerRepairSpec,
 } from "../containers.ts";
+import { NoServiceError } from "./channel.ts";
 import { modifyNamespaceDocument, namespaceDocument } from "./documents.ts";
 import { EndpointMaker } from "./endpoint_maker.ts";
 import { type HcnObject, type Hns, isHcn, isRefusal, toOverlayError } from "./hns.ts";
@@ -254,6 +255,7 @@ export class HcnEndpoints {
       try {
         return await step();
       } catch (error) {
+        if (error instanceof NoServiceError) throw error;
         errors.push(toOverlayError(error));
         return undefined;
       }

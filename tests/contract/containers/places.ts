@@ -295,7 +295,12 @@ function claimTests(test: ContainersRegister): void {
   test("claim() takes no namespace by references to endpoints that are gone alone", async (rig) => {
     const { containers, host } = rig;
     await containers.attach(endpoint(rig, 5));
-    host.plantEndpoint({ id: id(6), name: "zlayer-c6", network: host.state().networks[0]!.id, ip: "10.200.0.6" });
+    host.plantEndpoint({
+      id: id(6),
+      name: "zlayer-c6",
+      network: host.state().networks[0]!.id,
+      ip: "10.200.0.6",
+    });
     host.plantNamespace({ id: id(105), endpoints: [id(5), id(6)] });
     await host.deleteByHand("Endpoint", id(6));
     assertEquals([...await containers.claim(DEPLOYMENT, id(105)) ?? []].sort(), [id(5), id(6)]);

@@ -13,7 +13,7 @@ if ("postMessage" in globalThis) {
     const library = new FakeHcnLibrary(new FakeHns(() => 0));
     return {
       invoke: (call) => {
-        if (computenetwork === "missing") throw new LibraryError("missing");
+        if (computenetwork === "missing") throw new LibraryError("missing", { isAbsent: true });
         if (computenetwork === "crash") setTimeout(() => Promise.reject(new Error("worker crashed")), 0);
         if (call.id === STUCK_ID || computenetwork === "crash") return new Promise(() => {});
         return library.invoke(call);

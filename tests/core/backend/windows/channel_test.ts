@@ -1,6 +1,10 @@
 /** The channel through a worker, on a real worker with a fake library in it. */
 import { assertEquals, assertRejects } from "@std/assert";
-import { type ChannelReply, WorkerChannel } from "../../../../core/backend/windows/channel.ts";
+import {
+  type ChannelReply,
+  NoServiceError,
+  WorkerChannel,
+} from "../../../../core/backend/windows/channel.ts";
 import { UnavailableError, UnsupportedError } from "../../../../core/errors.ts";
 import { guid } from "../../../support/container_rig.ts";
 import { STUCK_ID } from "../../../support/fake_hcn/worker.ts";
@@ -63,8 +67,8 @@ Deno.test("the program's own worker says that there is no library here [windows 
   try {
     await assertRejects(
       () => channel.call({ fn: "HcnEnumerateNetworks" }),
-      UnsupportedError,
-      "/nonexistent/ole32",
+      NoServiceError,
+      "/nonexistent/hcn",
     );
   } finally {
     channel.close();
