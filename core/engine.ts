@@ -171,8 +171,7 @@ export class OverlayEngine implements OverlayService {
     this.#watch.stop();
     this.#places.stop();
     this.#heard.stop();
-    this.#sweeper?.stop();
-    await this.#reconciler.stop();
+    await Promise.all([this.#sweeper?.stop(), this.#reconciler.stop()]);
   }
 
   /** Removes everything this engine keeps in the kernel: containers' links, services, the global device. */

@@ -20,6 +20,8 @@ import { containerHandle, CONTAINERS, type EngineContext } from "./context.ts";
 
 const SETTLE_INTERVAL_MS = 30_000;
 const SWEEP_INTERVAL_MS = 600_000;
+/** A stop waits so long for a pass to end. */
+const STOP_LIMIT_MS = 2_000;
 /** What was taken over goes when sweeps have found no container in it for so long. */
 const ABANDONED_MS = 600_000;
 
@@ -79,11 +81,15 @@ export class ContainerSweeper {
     void this.sweep();
   }
 
-  /** Ends the work; a pass that runs is not waited for, since the service may hang. */
-  stop(): void {
+  /** Ends the work, and waits for a pass that runs; not for long, since the service may hang. */
+  async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancelSettle();
     this.#cancelSweep();
+    const { promise: isLate, resolve: giveUp } = Promise.withResolvers<void>();
+    const cancel = this.#context.clock.after(STOP_LIMIT_MS, giveUp);
+    await Promise.race([this.#passes, isLate]);
+    cancel();
   }
 
   /** Finishes and undoes what broke off, makes again what is missing; resolves when that is done. */
@@ -151,6 +157,7 @@ export class ContainerSweeper {
   async #takeOver({ endpoints }: ContainerSurvey): Promise<void> {
     for (const found of endpoints) {
       const { namespace, endpoint } = found;
+      if (this.#stopped) return;
       if (namespace === undefined || this.#context.store.containerEndpoints.has(endpoint)) continue;
       await this.#imports.adopt({ ...found, namespace });
     }
@@ -163,6 +170,7 @@ export class ContainerSweeper {
     const before = this.#orphans;
     this.#orphans = new Set(orphans.map(({ endpoint }) => endpoint));
     for (const orphan of orphans) {
+      if (this.#stopped) return;
       if (before.has(orphan.endpoint)) await this.#imports.removeOrphan(orphan);
     }
   }
@@ -174,6 +182,7 @@ export class ContainerSweeper {
     const before = this.#abandoned;
     this.#abandoned = new Map();
     for (const { endpoint, namespace, isImported, phase } of [...store.containerEndpoints.values()]) {
+      if (this.#stopped) return;
       if (!isImported || phase !== "ready" || !emptyNamespaces.has(namespace)) continue;
       const sinceMs = before.get(endpoint) ?? nowMs;
       this.#abandoned.set(endpoint, sinceMs);

@@ -1,10 +1,11 @@
 /** A service that hangs keeps the daemon neither from starting nor from stopping. */
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { DaemonConfig } from "../../../../core/config.ts";
 import { FakeBackend } from "../../../../core/backend/fake.ts";
 import { openEngine } from "../../../../core/open_engine.ts";
 import { ContainerRig, tick } from "../../../support/container_rig.ts";
 import { globalRequest } from "../../../support/engine_rig.ts";
+import { waitFor } from "../../../support/wait_for.ts";
 import { FakeHcnLibrary } from "../../../support/fake_hcn/library.ts";
 
 /** A node with a dedicated service whose network could not be removed when it was taken down. */
@@ -48,7 +49,36 @@ Deno.test("what was left open is settled right after a start, without being aske
   assertEquals([rig.store.services.size, rig.hns.networks.size], [0, 0]);
 });
 
-Deno.test("a stop does not wait for a call that hangs", async () => {
+Deno.test("a stop waits for a pass that runs, so that nothing is done after it", async () => {
+  await using rig = await withLeftover();
+  const release = hang(rig);
+  const pass = rig.engine.sweepContainers();
+  await waitFor("a call is made", () => rig.library.hanging === 1);
+  let isStopped = false;
+  const stop = rig.engine.stop().then(() => void (isStopped = true));
+  await tick();
+  assertEquals(isStopped, false);
+  release();
+  await Promise.all([stop, pass]);
+  rig.library.taken();
+  await tick();
+  assertEquals(rig.library.taken(), []);
+});
+
+Deno.test("a stop gives a pass up that does not end", async () => {
+  await using rig = await withLeftover();
+  const release = hang(rig);
+  const pass = rig.engine.sweepContainers();
+  await waitFor("a call is made", () => rig.library.hanging === 1);
+  const from = rig.node.clock.monotonicMs();
+  await rig.drive(rig.engine.stop());
+  const waitedMs = rig.node.clock.monotonicMs() - from;
+  assert(waitedMs >= 1000 && waitedMs < 5000, `${waitedMs} ms`);
+  release();
+  await rig.drive(pass);
+});
+
+Deno.test("a stop does not wait long for a call that hangs", async () => {
   await using rig = await withLeftover();
   await rig.engine.stop();
   rig.store.close();
