@@ -18,6 +18,7 @@ import { GlobalOverlay } from "./engine/global_overlay.ts";
 import { Guests } from "./engine/guests.ts";
 import { PeerHealth } from "./engine/health.ts";
 import { HeardEndpoints } from "./engine/heard_endpoints.ts";
+import { LostContainers } from "./engine/lost_containers.ts";
 import { PeerPlaces } from "./engine/peer_places.ts";
 import { PeerWatch } from "./engine/peer_watch.ts";
 import { Peers } from "./engine/peers.ts";
@@ -121,6 +122,7 @@ export class OverlayEngine implements OverlayService {
       installation: installationId(options.dataDir),
       readNodeFiles,
       problems: new Map(),
+      lost: new LostContainers(clock),
     };
     this.#facts = facts;
     this.#reader = new DeviceReader(this.#context);

@@ -27,6 +27,7 @@ export class ContainerReleases {
   async detach(text: string): Promise<void> {
     const { locks, log } = this.#context;
     const id = this.#networks.parseId(text);
+    this.#context.lost.forget(text, id);
     const isMeant = (record: ContainerEndpointRecord): boolean =>
       record.namespace === id || record.containerId === text;
     const records = this.#recordsOf(isMeant);

@@ -81,6 +81,7 @@ export class Containers {
     const giveUpAtMs = this.#context.clock.monotonicMs() + ATTACH_LIMIT_MS;
     const keys = { [containerHandle(containerId)]: "write", [`service:${request.service}`]: "read" } as const;
     return this.#context.locks.run(keys, async () => {
+      this.#context.lost.forget(containerId);
       const home = await this.#homes.of(request.service);
       const present = await this.#present(containerId, request.service, home);
       const record = present ?? await this.#attachNew(containerId, request, { home, wanted, giveUpAtMs });
@@ -223,6 +224,7 @@ export class Containers {
         "an attached container is gone from HCN and is forgotten; if it runs, it has no network",
         { handle: containerHandle(record.containerId), ip: record.ip },
       );
+      this.#context.lost.add(record);
       await this.#releases.drop(record);
     }, keys);
   }

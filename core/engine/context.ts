@@ -12,6 +12,7 @@ import type { StateStore } from "../state/state_store.ts";
 import type { Turnstile } from "../turnstile.ts";
 import { encodeKey, generateKeyPair, type KeyPair } from "../wireguard/keys.ts";
 import type { AddressBook } from "./address_book.ts";
+import type { LostContainers } from "./lost_containers.ts";
 
 /** Handed to every part of the engine. */
 export interface EngineContext {
@@ -30,6 +31,8 @@ export interface EngineContext {
   readonly readNodeFiles: () => Promise<NodeFiles>;
   /** Trouble with an object that should be fine, by object id; shown in `status`. */
   readonly problems: Map<string, string>;
+  /** Containers of Windows that the host lost whole; shown in `status`. */
+  readonly lost: LostContainers;
 }
 
 /** Object id of what containers of Windows depend on. */

@@ -181,11 +181,12 @@ function deviceStatus(name: string, scope: PeerScope, { kind, crypto, drops }: D
 }
 
 /** The service that containers depend on; absent where they depend on none. */
-function containersDetail({ backend, problems }: EngineContext): Pick<StatusDetail, "containers"> {
+function containersDetail({ backend, problems, lost }: EngineContext): Pick<StatusDetail, "containers"> {
   if (!backend.containers) return {};
   const { trouble: refused, absence } = backend.containers;
-  const trouble = refused ?? absence ?? problems.get(CONTAINERS);
-  return { containers: trouble === undefined ? { kind: "hcn" } : { kind: "hcn", problem: trouble } };
+  const troubles = [refused ?? absence ?? problems.get(CONTAINERS), lost.problem()]
+    .filter((one) => one !== undefined);
+  return { containers: { kind: "hcn", ...(troubles.length === 0 ? {} : { problem: troubles.join("; ") }) } };
 }
 
 function globalDetail(context: EngineContext): StatusDetail["global"] {

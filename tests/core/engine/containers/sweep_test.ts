@@ -1,5 +1,5 @@
 /** What no record tells of, what is gone from HCN, and purge. */
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { UnsupportedError } from "../../../../core/errors.ts";
 import { BASE, ContainerRig, guid, SLICE } from "../../../support/container_rig.ts";
 import { HOST_DEFAULT } from "../../../support/fake_hcn/service.ts";
@@ -158,7 +158,32 @@ Deno.test("a sweep that cannot list changes nothing [windows T73]", async (t) =>
   }
 });
 
-Deno.test("a container that is gone from HCN is forgotten, its address free", async () => {
+Deno.test("a container that is gone from HCN is forgotten, its address free, and status tells of it", async (t) => {
+  const problem = async ({ engine }: ContainerRig): Promise<string> =>
+    (await engine.status(true)).detail!.containers!.problem ?? "";
+  const quiet: Record<string, (rig: ContainerRig, namespace: string) => unknown> = {
+    "until it is detached by its namespace": (rig, namespace) => rig.detach(`{${namespace.toUpperCase()}}`),
+    "until it is detached by its id": (rig) => rig.detach("c1"),
+    "until it is attached again": (rig) => rig.attach("c1"),
+    "for an hour": (rig) => rig.node.clock.advance(3_600_000),
+  };
+  for (const [name, end] of Object.entries(quiet)) {
+    await t.step(name, async () => {
+      await using rig = await ContainerRig.start();
+      const { namespaceGuid } = await rig.attach("c1", "10.200.0.5");
+      await rig.attach("c2", "10.200.0.6");
+      rig.hns.endpoints.delete([...rig.hns.endpoints.keys()][0]!);
+      rig.hns.namespaces.delete(namespaceGuid!);
+      await rig.settled();
+      await rig.drive(rig.engine.reconcile());
+      assertStringIncludes(await problem(rig), "c1 (10.200.0.5)");
+      assertStringIncludes(await problem(rig), "stop it, attach it again");
+      await rig.detach("c3");
+      assertStringIncludes(await problem(rig), "c1 (10.200.0.5)");
+      await end(rig, namespaceGuid!);
+      assertEquals(await problem(rig), "");
+    });
+  }
   await using rig = await ContainerRig.start();
   const { namespaceGuid } = await rig.attach("c1", "10.200.0.5");
   await rig.attach("c2", "10.200.0.6");
