@@ -148,5 +148,9 @@ export interface ContainerNetworks {
    * @returns What could not be removed, in words.
    */
   purge(deployment: string, places?: readonly ContainerPlace[]): Promise<string[]>;
+  /**
+   * Namespaces in which neither container nor endpoint is, whoever made them: nothing shows whose they are.
+   */
+  ownerless(): Promise<readonly string[]>;
   close(): void;
 }

@@ -24,6 +24,8 @@ export interface PurgeDeps {
    * @returns What could not be removed, in words.
    */
   readonly purgeNetworks?: () => Promise<string[]>;
+  /** What is like theirs and stays after that, a line each for people. */
+  readonly leftBehind?: () => Promise<readonly string[]>;
   /** Settings changed on this host and files of ours. */
   readonly findings: () => Promise<Omit<PurgeFindings, "inventory">>;
   /** Removes one file; one that is gone is no error. */
@@ -74,6 +76,7 @@ async function purgeLocked(stopDaemon: boolean, deps: PurgeDeps): Promise<number
   if (deps.purgeNetworks) await deps.out(`remove ${HCN_NETWORKS}`);
   const failures = await execute(plan, deps);
   for (const failure of failures) await deps.err(`error: ${cell(failure)}`);
+  for (const line of await deps.leftBehind?.() ?? []) await deps.out(cell(line));
   return failures.length === 0 ? EXIT_OK : EXIT_FAILURE;
 }
 

@@ -77,7 +77,7 @@ function purgeNetworks(
   containers: ContainerNetworks | undefined,
   databasePath: string,
   deployment: string | undefined,
-): Pick<PurgeDeps, "purgeNetworks"> {
+): Pick<PurgeDeps, "purgeNetworks" | "leftBehind"> {
   if (!containers) return {};
   return {
     // Without a database that can be read, the default deployment is as good a guess as any; the marker knows more.
@@ -86,7 +86,14 @@ function purgeNetworks(
         deployment ?? await readDeployment(databasePath).catch(() => ""),
         await readContainerPlaces(databasePath).catch(() => []),
       ),
+    leftBehind: async () => (await containers.ownerless().catch(() => [])).map(describeOwnerless),
   };
+}
+
+/** An earlier daemon's may be among them, but nothing tells it from another program's. */
+function describeOwnerless(namespace: string): string {
+  return `leave HCN namespace ${namespace}: nothing is in it, and nothing tells whose it is (if no other program ` +
+    "uses it: Get-HnsNamespace, Remove-HnsNamespace)";
 }
 
 async function findings(

@@ -28,7 +28,7 @@ import { NetworkLookup } from "./network_lookup.ts";
 import { NetworkMarks } from "./network_marks.ts";
 import { HcnNetworks } from "./networks.ts";
 import { readEndpoint } from "./readings.ts";
-import { readHomes, surveyContainers } from "./survey.ts";
+import { findOwnerless, readHomes, surveyContainers } from "./survey.ts";
 
 /** What containers are connected with. */
 export interface HcnContainersOptions {
@@ -183,6 +183,13 @@ export class HcnContainers implements ContainerNetworks {
         }));
     }
     return failures;
+  }
+
+  async ownerless(): Promise<readonly Guid[]> {
+    const parts = { hns: this.#hns, log: this.#options.log };
+    let found: readonly Guid[] = [];
+    await unlessMissing(() => translated(async () => void (found = await findOwnerless(parts))));
+    return found;
   }
 
   close(): void {

@@ -7,7 +7,13 @@ import type { ContainerSurvey, FoundEndpoint } from "../containers.ts";
 import { type Hns, isRefusal } from "./hns.ts";
 import { readEndpointName, readNetworkName } from "./names.ts";
 import type { NetworkLookup } from "./network_lookup.ts";
-import { type EndpointReading, readEndpoint, readNamespace } from "./readings.ts";
+import {
+  type EndpointReading,
+  isSystemNamespace,
+  type NamespaceReading,
+  readEndpoint,
+  readNamespace,
+} from "./readings.ts";
 
 /** What a survey needs. */
 export interface SurveyParts {
@@ -82,13 +88,32 @@ export async function readHomes(
   parts: Omit<SurveyParts, "lookup">,
   namespaces: readonly Guid[],
 ): Promise<Homes> {
-  const readings = await readEach(parts, namespaces, async (id) => {
-    const text = await parts.hns.read("Namespace", id);
-    return text === undefined ? undefined : readNamespace(text);
-  });
+  const readings = await readNamespaces(parts, namespaces);
   const homes = [...readings].flatMap(([id, { endpoints }]) => endpoints.map((one) => [one, id] as const));
   const empty = [...readings].filter(([, { hasContainers }]) => hasContainers === false).map(([id]) => id);
   return { homes: new Map(homes), empty: new Set(empty) };
+}
+
+/** Namespaces in which nothing is: no container, and no endpoint but such as are gone. The system's own do not count. */
+export async function findOwnerless(parts: Omit<SurveyParts, "lookup">): Promise<Guid[]> {
+  const { hns } = parts;
+  const namespaces = await hns.enumerate("Namespace");
+  const endpoints = new Set(await hns.enumerate("Endpoint"));
+  const readings = await readNamespaces(parts, namespaces);
+  return [...readings].flatMap(([id, reading]) => {
+    const isInUse = reading.hasContainers === true || reading.endpoints.some((one) => endpoints.has(one));
+    return isInUse || isSystemNamespace(id, reading) ? [] : [id];
+  });
+}
+
+function readNamespaces(
+  parts: Omit<SurveyParts, "lookup">,
+  namespaces: readonly Guid[],
+): Promise<Map<Guid, NamespaceReading>> {
+  return readEach(parts, namespaces, async (id) => {
+    const text = await parts.hns.read("Namespace", id);
+    return text === undefined ? undefined : readNamespace(text);
+  });
 }
 
 async function readEach<T>(

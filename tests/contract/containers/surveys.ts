@@ -125,6 +125,20 @@ function findingTests(test: ContainersRegister): void {
 }
 
 function purgeTests(test: ContainersRegister): void {
+  test("ownerless() tells of namespaces that nothing is in; purge() leaves them alone", async (rig) => {
+    const { containers, host } = rig;
+    await containers.attach(endpoint(rig, 5));
+    await containers.attach(endpoint(rig, 6));
+    host.plantNamespace({ id: id(300), endpoints: [] });
+    assertEquals(await containers.ownerless(), [id(300)]);
+    // What keeps only the id of an endpoint that is gone is no better.
+    await host.deleteByHand("Endpoint", id(5));
+    assertEquals([...await containers.ownerless()].sort(), [id(105), id(300)]);
+    assertEquals(await containers.purge(DEPLOYMENT), []);
+    assertEquals(host.state().namespaces.map((one) => one.id), [id(105), id(300)]);
+    assertEquals([...await containers.ownerless()].sort(), [id(105), id(300)]);
+  });
+
   test("purge() removes all that is ours, noted or only named so, and nothing else; again it is success", async (rig) => {
     await rig.containers.attach(endpoint(rig, 5));
     await rig.containers.attach(endpoint(rig, 6, DB_PLACE));

@@ -160,6 +160,13 @@ Deno.test("runPurge() on Windows: networks go, the marker in any case, and the e
       assertEquals(host.out.at(-1)!.startsWith("remove HCN networks"), true);
     });
   }
+  await t.step("what stays is told last", async () => {
+    const host = new FakeHost();
+    const purgeNetworks = (): Promise<string[]> => Promise.resolve([]);
+    const leftBehind = (): Promise<string[]> => Promise.resolve(["leave HCN namespace x: why"]);
+    assertEquals(await runPurge(PURGE, { ...host.deps(), purgeNetworks, leftBehind }), 0);
+    assertEquals(host.out.at(-1), "leave HCN namespace x: why");
+  });
   const host = new FakeHost();
   const purgeNetworks = (): Promise<string[]> => Promise.reject(new Error("not in a dry run"));
   assertEquals(await runPurge({ ...PURGE, dryRun: true }, { ...host.deps(), purgeNetworks }), 0);
