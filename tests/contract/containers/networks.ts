@@ -48,6 +48,23 @@ function ensureTests(test: ContainersRegister): void {
       assertEquals(rig.host.taken().filter((call) => !/^(Enumerate|Open|Query)/.test(call)), []);
     });
 
+    test(`present() shows whether the ${what} is gone: only then it is looked for anew`, async (rig) => {
+      await rig.containers.ensureNetwork(spec);
+      await rig.containers.present();
+      rig.host.taken();
+      await rig.containers.ensureNetwork(spec);
+      assertEquals(rig.host.taken(), ["OpenNetwork"], "it was there");
+      await rig.host.deleteByHand("Network", rig.host.state().networks[0]!.id);
+      await rig.containers.present();
+      rig.host.taken();
+      await rig.containers.ensureNetwork(spec);
+      assertEquals(
+        rig.host.taken(),
+        ["OpenNetwork", "EnumerateNetworks", "CreateNetwork"],
+        "once, by the marker",
+      );
+    });
+
     test(`ensureNetwork() of the ${what} many times at once makes one`, async (rig) => {
       await Promise.all(Array.from({ length: 5 }, () => rig.containers.ensureNetwork(spec)));
       assertEquals(networkNames(rig), [name]);

@@ -3,7 +3,7 @@
  * new engine on the same data directory has to find and mend what that one left.
  */
 import { assert, assertEquals } from "@std/assert";
-import { join } from "@std/path";
+import { ChannelPool } from "../support/channel_pool.ts";
 import type { HcnNode } from "../support/hcn_node.ts";
 import {
   auditOf,
@@ -13,60 +13,81 @@ import {
   preparedNode,
   recoverFrom,
 } from "../support/hcn_operations.ts";
-import { denoRun } from "../support/processes.ts";
+import { type VictimEnd, Victims } from "../support/hcn_victims.ts";
 
-/** Exit code that the fake kills with. */
-const KILLED = 137;
+/** Where a process dies. */
+interface Point {
+  readonly call: number;
+  readonly when: "before" | "after";
+  /** For messages. */
+  readonly where: string;
+}
+
+/** Operations that are killed at every call; the others only where a call changes something, for a process takes a while. */
+const AT_EVERY_CALL = ["first attach", "attach", "detach", "first set-up", "collection"];
+
+/** The calls that do it, where others are the same looks around once more: from one list of networks to the next. */
+const DONE_BY: Readonly<Record<string, (lists: readonly number[]) => readonly [number, number?]>> = {
+  "first set-up": (lists) => [lists[0]!, lists[1]!],
+  "collection": (lists) => [lists.at(-1)!],
+};
+
+/** After a call that only reads, things are as they are before the next. At the last point it has done all of them. */
+function pointsOf({ name }: HcnOperation, calls: readonly string[]): Point[] {
+  const isAtAll = AT_EVERY_CALL.includes(name);
+  const lists = [...calls.keys()].filter((at) => calls[at] === "HcnEnumerateNetworks");
+  const [from, to = calls.length] = DONE_BY[name]?.(lists) ?? [0];
+  const points = calls.flatMap((fn, at) => {
+    if (at < from || at >= to) return [];
+    const point = (when: Point["when"]): Point => ({
+      call: at + 1,
+      when,
+      where: `${name}: killed ${when} call ${at} ${fn}`,
+    });
+    if (/Create|Modify|Delete/.test(fn)) return [point("before"), point("after")];
+    return isAtAll ? [point("before")] : [];
+  });
+  return [...points, {
+    call: calls.length + 1,
+    when: "before",
+    where: `${name}: killed at none of its calls`,
+  }];
+}
 
 /** Runs the operation in a process that dies at a call, on the node's files and what its HNS has. */
 async function killAt(
   node: HcnNode,
-  operation: HcnOperation,
-  { call, when }: { readonly call: number; readonly when: string },
-): Promise<{ code: number; isAnswered: boolean }> {
-  const { dataDir } = node.rig;
-  const file = join(dataDir, "hns.json");
+  victims: Victims,
+  { operation, point: { call, when } }: { readonly operation: string; readonly point: Point },
+): Promise<VictimEnd> {
   await node.stop();
-  Deno.writeTextFileSync(file, JSON.stringify(node.state()));
-  const { code, stdout } = await new Deno.Command(Deno.execPath(), {
-    args: denoRun("./hcn_child.ts", dataDir, operation.name, String(call), when),
-    env: { FAKE_HNS_STATE: file },
-  }).output();
-  node.putAll(JSON.parse(Deno.readTextFileSync(file)));
-  Deno.removeSync(file);
+  const end = await victims.run({ dataDir: node.rig.dataDir, operation, call, when }, node.state());
+  node.putAll(end.state);
   await node.boot();
-  return { code, isAnswered: new TextDecoder().decode(stdout).includes("answered") };
+  return end;
 }
 
-/** Those that are killed at every call; the others only where a call changes something, for a process takes a while. */
-const AT_EVERY_CALL = ["first attach", "attach", "detach"];
-
-/** The first changes nothing in HNS, and the second is done when another process looks around; the matrix has both. */
-const NEVER = ["first set-up", "collection"];
-
-for (const operation of Object.values(HCN_OPERATIONS).filter(({ name }) => !NEVER.includes(name))) {
+for (const operation of Object.values(HCN_OPERATIONS)) {
   const { name } = operation;
-  const isAtAll = AT_EVERY_CALL.includes(name);
-  const where = isAtAll ? "any call of HCN" : "any call of HCN that changes something";
+  const where = AT_EVERY_CALL.includes(name) ? "any call of HCN" : "any call of HCN that changes something";
   Deno.test(`${name}: killed at ${where}, nothing leaks and no answer is lost [windows T58]`, async () => {
+    await using victims = new Victims();
+    using pool = new ChannelPool();
     const calls = await callsOf(operation, { isRestarted: true });
-    const points = [...calls.keys()].filter((at) => isAtAll || /Create|Modify|Delete/.test(calls[at]!));
-    assert(points.length >= 1, calls.join());
-    // One more call than it makes: it is answered then.
-    for (const at of [...points, calls.length]) {
-      for (const when of at < calls.length ? ["before", "after"] : ["before"]) {
-        await using node = await preparedNode(operation);
-        const { code, isAnswered } = await killAt(node, operation, { call: at + 1, when });
-        const where = `${name}: killed ${when} call ${at} ${calls[at] ?? "of none"}`;
-        assertEquals([code, isAnswered], at < calls.length ? [KILLED, false] : [0, true], where);
-        await recoverFrom(operation, node);
-        assertEquals(auditOf(operation, node), [], where);
-        if (isAnswered) operation.promised(node);
-        await node.drive(operation.run(node));
-        await recoverFrom(operation, node);
-        operation.promised(node);
-        assertEquals(auditOf(operation, node), [], `${where}, then again`);
-      }
+    const points = pointsOf(operation, calls);
+    assert(points.length > 1, calls.join());
+    for (const point of points) {
+      await using node = await preparedNode(operation, pool);
+      const { isKilled, isAnswered } = await killAt(node, victims, { operation: name, point });
+      const isLast = point === points.at(-1);
+      assertEquals([isKilled, isAnswered], [!isLast, isLast], point.where);
+      await recoverFrom(operation, node);
+      assertEquals(auditOf(operation, node), [], point.where);
+      if (isAnswered) operation.promised(node);
+      await node.drive(operation.run(node));
+      await recoverFrom(operation, node);
+      operation.promised(node);
+      assertEquals(auditOf(operation, node), [], `${point.where}, then again`);
     }
   });
 }

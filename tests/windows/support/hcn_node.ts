@@ -89,18 +89,21 @@ export class HcnNode implements AsyncDisposable {
   /**
    * @param options `dataDir`: one that an earlier process left, with the HNS as it is; else all is new. `isSetUp`:
    * whether a new node gets its overlay and its look around; by default it does. `pool`: of the caller, else its own.
+   * `prepare`: done before anything is started.
    */
   static async start(
-    { dataDir, isSetUp = true, pool }: {
+    { dataDir, isSetUp = true, pool, prepare }: {
       readonly dataDir?: string;
       readonly isSetUp?: boolean;
       readonly pool?: ChannelPool;
+      readonly prepare?: (node: HcnNode) => void;
     } = {},
   ): Promise<HcnNode> {
     const fake = new FakeLibrary("computenetwork.dll", { keep: dataDir !== undefined });
     // A new network is ready at once: nobody moves the clock while a test waits.
     fake.request("settle", { ms: 0 });
     const node = new HcnNode(new EngineRig(dataDir), fake, pool);
+    prepare?.(node);
     await node.boot();
     if (dataDir === undefined && isSetUp) await node.setUp();
     if (dataDir !== undefined) await node.engine.sweepContainers();

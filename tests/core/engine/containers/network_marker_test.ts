@@ -29,6 +29,16 @@ Deno.test("a marker that could not be written is written by the next look at the
   }
 });
 
+Deno.test("the id of an earlier deployment's network that is gone is not used again, that of this one's is", async (t) => {
+  for (const [name, isReused] of [["zlayer-dev-overlay", false], [BASE, true]] as const) {
+    await t.step(name, async () => {
+      await using rig = await ContainerRig.start(SLICE, (rig) => rig.plantMarker(baseEntry({ name })));
+      await rig.attach("c1");
+      assertEquals([...rig.hns.networks.keys()].map((id) => id === guid(1)), [isReused]);
+    });
+  }
+});
+
 Deno.test("an entry of a network that is gone is taken out once the marker can be written", async () => {
   await using rig = await ContainerRig.start();
   await rig.attach("c1");

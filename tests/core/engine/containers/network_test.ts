@@ -149,6 +149,7 @@ Deno.test("a refusal for want of rights says so, and the marker stays [windows T
   await using rig = await ContainerRig.start();
   rig.library.next("CreateNetwork", { hresult: 0x80070005 | 0, record: '{"Error":"Access is denied."}' });
   const error = await assertRejects(() => rig.attach("c1"), PermissionError);
+  assertEquals(rig.library.taken().at(-1), "CreateNetwork", "nobody looks for what was refused");
   assertStringIncludes(error.message, "HcnCreateNetwork: 0x80070005 E_ACCESSDENIED: Access is denied.");
   assertStringIncludes(error.message, "access denied");
   assertStringIncludes(error.message, BASE);
