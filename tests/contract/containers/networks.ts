@@ -93,6 +93,15 @@ function ensureTests(test: ContainersRegister): void {
     assertEquals(networkNames(rig), [BASE_NAME]);
   });
 
+  test("ensureNetwork() takes a network that it cannot read while the service restarts for no other", async (rig) => {
+    rig.host.plantNetwork({ id: id(1), name: BASE_NAME, type: "Internal", subnet: subnetOf(BASE) });
+    rig.host.fail("QueryNetworkProperties", NO_SERVER, 3);
+    await assertRejects(() => rig.drive(rig.containers.ensureNetwork(BASE)), OverlayError);
+    assertEquals(rig.host.taken().includes("CreateNetwork"), false);
+    await rig.containers.ensureNetwork(BASE);
+    assertEquals(rig.host.state().networks.map((one) => one.id), [id(1)]);
+  });
+
   test("ensureNetwork() takes no list of networks for no networks", async (rig) => {
     rig.host.fail("EnumerateNetworks", ACCESS_DENIED, 2);
     await assertRejects(() => rig.containers.ensureNetwork(BASE), PermissionError);

@@ -201,6 +201,15 @@ Deno.test("a network that cannot be read is passed over [windows T31]", async ()
   assertEquals(rig.networks, [baseEntry({ id: guid(2) })]);
 });
 
+Deno.test("a network whose name only begins with the wanted one is another, and stays", async () => {
+  await using rig = await ContainerRig.start(SLICE, (rig) => {
+    rig.hns.ignoresFilters = true;
+    rig.hns.plant.network(guid(1), `${BASE}-svc-db`, "Internal", OTHER);
+  });
+  await rig.attach("c1");
+  assertEquals([...rig.hns.networks.values()].map(({ name }) => name), [`${BASE}-svc-db`, BASE]);
+});
+
 Deno.test("a service that refuses filters is asked without one", async () => {
   await using rig = await ContainerRig.start(
     SLICE,
