@@ -119,6 +119,16 @@ function attachTests(test: ContainersRegister): void {
     assertEquals((await rig.containers.attach(spec)).namespace, id(999));
     assertEquals(told, [[id(999), [1, 0, 1]]]);
     assertEquals(await rig.containers.inspect({ ...place(5), namespace: id(999) }), "whole");
+    rig.host.assignNamespace(id(998));
+    rig.host.fail("CreateEndpoint", REFUSED);
+    rig.host.taken();
+    await assertRejects(() => rig.containers.attach(endpoint(rig, 6)), OverlayError);
+    assertEquals(
+      rig.host.taken().filter((call) => call === "DeleteNamespace").length,
+      1,
+      "the real one alone",
+    );
+    assertEquals(counts(rig), [1, 1, 1]);
   });
 
   test("attach() waits for a network of its own making to be ready, and for no other", async (rig) => {

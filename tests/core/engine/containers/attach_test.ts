@@ -262,6 +262,16 @@ Deno.test("an address refused by a network that is not fresh is refused at once 
   assertEquals(rig.library.taken().filter((name) => name === "CreateEndpoint").length, 1);
 });
 
+Deno.test("a network of this daemon's making is fresh for ten seconds [windows T49]", async () => {
+  await using rig = await ContainerRig.start();
+  await rig.attach("c1");
+  rig.node.clock.advance(9_900);
+  rig.library.next("CreateEndpoint", refusal(0x803b002f));
+  await rig.drive(rig.attach("c2"));
+  rig.library.next("CreateEndpoint", refusal(0x803b002f));
+  await assertRejects(() => rig.attach("c3"), Error, "HCN_E_ADDR_INVALID_OR_RESERVED");
+});
+
 Deno.test("an endpoint with another address than ours is no success [windows T50]", async () => {
   await using rig = await withNetwork();
   rig.hns.addresses.push("10.200.0.9");
