@@ -34,6 +34,7 @@ export function placeTests(test: ContainersRegister): void {
   rollbackTests(test);
   repairTests(test);
   detachTests(test);
+  goneTests(test);
   claimTests(test);
 }
 
@@ -52,6 +53,17 @@ function repairTests(test: ContainersRegister): void {
     assertEquals(rig.host.state(), before);
     assertEquals(await rig.containers.inspect(place(5)), "whole");
     assertEquals([...(await rig.containers.present()).allEndpoints], [id(5)]);
+  });
+
+  test("repair() puts an endpoint that is on another network on its own", async (rig) => {
+    await rig.containers.attach(endpoint(rig, 5));
+    const before = rig.host.state();
+    await rig.host.deleteByHand("Endpoint", id(5));
+    rig.host.plantNetwork({ id: id(50), name: "another", type: "Internal", subnet: "10.200.7.0/28" });
+    rig.host.plantEndpoint({ id: id(5), name: "zlayer-c5", network: id(50), ip: "10.200.7.5" });
+    assertEquals(await rig.containers.repair(endpoint(rig, 5)), "whole");
+    assertEquals(rig.host.state().endpoints, before.endpoints);
+    assertEquals(await rig.containers.inspect(place(5)), "whole");
   });
 
   test("repair() makes nothing where the namespace is gone", async (rig) => {
@@ -280,6 +292,18 @@ function detachTests(test: ContainersRegister): void {
     const failed = await assertRejects(() => rig.drive(rig.containers.detach(place(5))), TeardownError);
     assert(failed.errors[0] instanceof UnavailableError);
     assertEquals(counts(rig), [1, 0, 1]);
+    await rig.containers.detach(place(5));
+    assertEquals(counts(rig), [1, 0, 0]);
+  });
+}
+
+function goneTests(test: ContainersRegister): void {
+  test("detach() is not kept from a namespace by the id of an endpoint that is gone", async (rig) => {
+    await rig.containers.attach(endpoint(rig, 5));
+    const [network] = rig.host.state().networks;
+    rig.host.plantEndpoint({ id: id(1), name: "anyone's", network: network!.id, ip: "10.200.0.9" });
+    rig.host.plantNamespace({ id: id(105), endpoints: [id(5), id(1)] });
+    await rig.host.deleteByHand("Endpoint", id(1));
     await rig.containers.detach(place(5));
     assertEquals(counts(rig), [1, 0, 0]);
   });
