@@ -195,6 +195,17 @@ Deno.test("a container that is gone from HCN is forgotten, its address free, and
   assertEquals([...rig.store.containerEndpoints.values()].map(({ containerId }) => containerId), ["c2"]);
 });
 
+Deno.test("a namespace that a container is in has an owner, whoever that is", async () => {
+  await using rig = await ContainerRig.start(SLICE, ({ hns }) => {
+    for (const id of [guid(5), guid(6)]) hns.plant.namespace(id);
+    hns.namespaces.get(guid(5))!.containers = ["8f2a6c41"];
+  });
+  for (const isOld of [false, true]) {
+    rig.hns.isOld = isOld;
+    assertEquals(await rig.containers.ownerless(), [guid(6)]);
+  }
+});
+
 Deno.test("purge removes also what an earlier deployment has left, with its containers [daemon 55]", async () => {
   await using rig = await ContainerRig.start();
   await rig.attach("c1");
