@@ -1,8 +1,8 @@
 /** Deadlines and the breaker: a call that hangs fails for its caller, new ones fail at once, recovery comes by itself. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { CallGuard } from "../../../../core/backend/windows/call_guard.ts";
-import { type HcnChannel, libraryChannel } from "../../../../core/backend/windows/channel.ts";
-import { DeadlineError, UnavailableError } from "../../../../core/errors.ts";
+import { type HcnChannel, libraryChannel, NoServiceError } from "../../../../core/backend/windows/channel.ts";
+import { DeadlineError, UnavailableError, UnsupportedError } from "../../../../core/errors.ts";
 import type { HcnCall } from "../../../../ffi/computenetwork.ts";
 import { guid, tick } from "../../../support/container_rig.ts";
 import { FakeClock } from "../../../support/fake_clock.ts";
@@ -68,6 +68,25 @@ Deno.test("a call that hangs fails after 15 s, and new ones at once, with the re
   assertEquals([rig.guard.trouble, rig.recoveries], [undefined, 1]);
   await rig.guard.call(LIST);
   assertEquals(rig.library.problems(), []);
+});
+
+Deno.test("that there is no service is known from the last call, and no trouble: the next call is made", async () => {
+  const answers: Error[] = [new NoServiceError("none"), new UnsupportedError("broken")];
+  const channel: HcnChannel = {
+    call: () => {
+      const error = answers.shift();
+      return error ? Promise.reject(error) : Promise.resolve({ hresult: 0, record: "", text: "[]" });
+    },
+    close: () => {},
+  };
+  const guard = new CallGuard({ open: () => channel, clock: new FakeClock(), log: new RecordingLog() });
+  assertEquals(guard.absence, undefined);
+  await assertRejects(() => guard.call(LIST), NoServiceError);
+  assertEquals([guard.absence, guard.trouble], ["none", undefined]);
+  await assertRejects(() => guard.call(LIST), UnsupportedError, "broken");
+  assertEquals(guard.absence, "none", "that answers nothing");
+  await guard.call(LIST);
+  assertEquals(guard.absence, undefined);
 });
 
 Deno.test("a probe on a fresh channel ends the trouble; the old one is closed when it owes nothing", async () => {
