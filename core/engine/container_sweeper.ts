@@ -3,7 +3,8 @@
  *
  * Often: what broke off is finished or undone, what was deleted from outside is made again. Seldom: everything that
  * is this deployment's is read; what no record tells of is taken over, what is gone is forgotten, an endpoint in no
- * namespace goes when two sweeps have seen it, and, where that is wanted, what was taken over and has no container. None of this waits for anything, nor does anything wait for it: the service may hang.
+ * namespace goes when two sweeps have seen it, and, where that is wanted, what was taken over and has no container.
+ * None of this waits for anything, and but for a stop, which waits a little, nothing waits for it: the service may hang.
  */
 
 import type {

@@ -57,7 +57,6 @@ export class HcnContainers implements ContainerNetworks {
   readonly #guard: CallGuard;
   readonly #hns: Hns;
   readonly #lookup: NetworkLookup;
-  readonly #marks: NetworkMarks;
   readonly #networks: HcnNetworks;
   readonly #endpoints: HcnEndpoints;
 
@@ -69,7 +68,7 @@ export class HcnContainers implements ContainerNetworks {
     this.#hns = new Hns({ caller: this.#guard, clock, log });
     const hns = this.#hns;
     const lookup = this.#lookup = new NetworkLookup({ hns, log });
-    const marks = this.#marks = new NetworkMarks(marker);
+    const marks = new NetworkMarks(marker);
     const { newId } = this;
     this.#networks = new HcnNetworks({ hns, lookup, marks, clock, log, newId, uplinkAdapter, devices });
     this.#endpoints = new HcnEndpoints({ hns, networks: this.#networks, clock, log });
@@ -135,7 +134,6 @@ export class HcnContainers implements ContainerNetworks {
   present(): Promise<ContainerPresence> {
     const hns = this.#hns;
     return translated(async () => {
-      await this.#marks.repeat();
       this.#networks.keepOnly(new Set(await hns.enumerate("Network")));
       const allEndpoints = new Set(await hns.enumerate("Endpoint"));
       return { allEndpoints, namespaces: new Set(await hns.enumerate("Namespace")) };

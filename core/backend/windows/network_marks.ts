@@ -86,7 +86,7 @@ export class NetworkMarks {
   /** Makes up for saves that failed. */
   async repeat(): Promise<void> {
     for (const owner of [...this.#unsaved.keys()]) {
-      // Not what it was before those that went first: the file makes changes in the order in which it is told of them.
+      // Read anew for each: another change may have come meanwhile, and one that is told of later counts.
       const change = this.#unsaved.get(owner);
       if (change) await this.#change(owner, change);
     }

@@ -78,6 +78,7 @@ export class HcnNetworks {
       { [wish.name]: "write" },
       async () => this.#remembered(wish) ?? await this.#ensure(wish),
     );
+    // Whoever looks after the networks comes by here every time.
     await this.#options.marks.repeat();
     return network;
   }

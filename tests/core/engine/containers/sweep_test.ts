@@ -239,15 +239,18 @@ Deno.test("purge removes every network of ours, known or not, and goes on after 
       { owner: "service:bad", kind: "hcn-internal", name: "bad", id: "no-guid", subnet: "10.200.8.0/28" },
     );
   };
-  await t.step("all of it", async () => {
-    await using rig = await ContainerRig.start(null, plant);
-    const failures = await rig.containers.purge("zlayer");
-    assertEquals(failures, ["network bad of the marker has no GUID: no-guid"]);
-    assertEquals([...rig.hns.networks.keys()], [FOREIGN]);
-    assertEquals([...rig.hns.endpoints.keys()].sort(), [guid(11), guid(13)]);
-    assertEquals([...rig.hns.namespaces.keys()].sort(), [guid(4), HOST_DEFAULT].sort());
-    assertEquals(await rig.containers.purge("zlayer"), failures, "twice is fine");
-  });
+  for (const isOld of [false, true]) {
+    await t.step(isOld ? "all of it, by answers of version 1" : "all of it", async () => {
+      await using rig = await ContainerRig.start(null, plant);
+      rig.hns.isOld = isOld;
+      const failures = await rig.containers.purge("zlayer");
+      assertEquals(failures, ["network bad of the marker has no GUID: no-guid"]);
+      assertEquals([...rig.hns.networks.keys()], [FOREIGN]);
+      assertEquals([...rig.hns.endpoints.keys()].sort(), [guid(11), guid(13)]);
+      assertEquals([...rig.hns.namespaces.keys()].sort(), [guid(4), HOST_DEFAULT].sort());
+      assertEquals(await rig.containers.purge("zlayer"), failures, "twice is fine");
+    });
+  }
   await t.step("one that cannot be deleted", async () => {
     await using rig = await ContainerRig.start(null, plant);
     rig.library.next("DeleteNetwork", { hresult: 0x80070005 | 0 });
