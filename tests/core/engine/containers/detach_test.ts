@@ -50,6 +50,17 @@ Deno.test("detach by braces and capitals, and by the container's id [windows T55
   }
 });
 
+Deno.test("a container with a record that cannot be removed now is not tried as one without", async () => {
+  const { rig, guid } = await attached();
+  await using _ = rig;
+  for (const name of ["ModifyNamespace", "DeleteEndpoint"]) {
+    rig.library.next(name, { hresult: 0x80070005 | 0 });
+  }
+  await rig.detach(guid);
+  assertEquals(changes(rig).filter((name) => name === "DeleteEndpoint").length, 1);
+  assertEquals(rig.store.containerEndpoints.size, 1);
+});
+
 Deno.test("detach of junk is fine and asks nothing [windows T55]", async () => {
   const { rig } = await attached();
   await using _ = rig;

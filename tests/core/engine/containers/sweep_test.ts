@@ -195,6 +195,23 @@ Deno.test("a container that is gone from HCN is forgotten, its address free, and
   assertEquals([...rig.store.containerEndpoints.values()].map(({ containerId }) => containerId), ["c2"]);
 });
 
+Deno.test("of two endpoints with one address the one that goes leaves the other its lease", async () => {
+  await using rig = await ContainerRig.start(SLICE, ({ hns: { plant } }) => {
+    plant.network(NETWORK, BASE, "Internal", SLICE);
+    plant.network(guid(5), `${BASE}-svc-db`, "Internal", SLICE);
+    for (const [i, network] of [NETWORK, guid(5)].entries()) {
+      plant.namespace(guid(6 + i));
+      plant.endpoint(guid(10 + i), "zlayer-a", network, { ip: "10.200.0.7", namespace: guid(6 + i) });
+    }
+  });
+  const pools = (): string[] => [...rig.store.containerEndpoints.values()].map(({ pool }) => pool);
+  assertEquals([pools(), rig.leased()], [["node", "external"], ["10.200.0.7 node"]]);
+  await rig.detach(guid(7));
+  assertEquals([pools(), rig.leased()], [["node"], ["10.200.0.7 node"]]);
+  await rig.detach(guid(6));
+  assertEquals([pools(), rig.leased()], [[], []]);
+});
+
 Deno.test("a namespace that a container is in has an owner, whoever that is", async () => {
   await using rig = await ContainerRig.start(SLICE, ({ hns }) => {
     for (const id of [guid(5), guid(6)]) hns.plant.namespace(id);
