@@ -107,6 +107,25 @@ Deno.test("a place that is made and cannot be recorded is removed again", async 
   assertEquals([left(rig), rig.store.containerEndpoints.size, rig.leased().length], [2, 1, 1]);
 });
 
+Deno.test("a detach that cannot be recorded is an error, and nothing is removed for it", async () => {
+  await using rig = await ContainerRig.start();
+  await rig.attach("c1");
+  await rig.engine.stop();
+  rig.store.close();
+  let isFull = false;
+  const fail = (label: string): void => {
+    if (isFull && /detach_container windows: intent/.test(label)) throw new Error("the disk is full");
+  };
+  await rig.boot({ store: (store: StateStore) => hookedStore(store, fail) });
+  await rig.settled();
+  isFull = true;
+  await assertRejects(() => rig.detach("c1"), Error, "the disk is full");
+  assertEquals([left(rig), rig.leased().length], [2, 1]);
+  isFull = false;
+  await rig.detach("c1");
+  assertEquals([left(rig), rig.leased()], [0, []]);
+});
+
 Deno.test("what was made by a call whose answer was lost is removed at once, its address with it", async () => {
   await using rig = await ContainerRig.start();
   await rig.attach("first");
