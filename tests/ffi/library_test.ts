@@ -1,4 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
+import { fromFileUrl } from "@std/path";
 import { LibraryError } from "../../ffi/errors.ts";
 import { lazyLibrary } from "../../ffi/library.ts";
 import { cString, PinnedBuffer } from "../../ffi/memory.ts";
@@ -8,6 +9,19 @@ const SYMBOLS = { getpid: { parameters: [], result: "i32" } } as const;
 Deno.test("lazyLibrary() opens nothing until it is called, and names what it tried", () => {
   const missing = lazyLibrary(["libztnosuch.so.1", "libztnosuch.so"], SYMBOLS);
   assertThrows(() => missing(), LibraryError, "libztnosuch.so.1 or libztnosuch.so");
+});
+
+Deno.test("lazyLibrary() tells files that are not there from what cannot be loaded, or may be anywhere", () => {
+  const here = fromFileUrl(import.meta.url);
+  const rows: readonly (readonly [readonly string[], boolean])[] = [
+    [["/nonexistent/a.so", "/nonexistent/b.so"], true],
+    [["/nonexistent/a.so", here], false],
+    [["libztnosuch.so"], false],
+  ];
+  for (const [names, isAbsent] of rows) {
+    const error = assertThrows(() => lazyLibrary(names, SYMBOLS)(), LibraryError);
+    assertEquals(error.isAbsent, isAbsent, names.join());
+  }
 });
 
 Deno.test({
