@@ -1,5 +1,6 @@
 /** Service networks on this node: a bridge each, and for a dedicated service a WireGuard device of its own. */
 
+import type { ServiceNetworkSpec } from "../backend/backend.ts";
 import { describeError, PreconditionError, TeardownError } from "../errors.ts";
 import { formatIp, parseIp } from "../ip/address.ts";
 import { formatPrefix, type IpPrefix, parsePrefix } from "../ip/prefix.ts";
@@ -238,19 +239,10 @@ export class ServiceOverlays {
   }
 }
 
-function networkSpec(record: ServiceRecord): {
-  name: string;
-  tag: string;
-  gateway: IpPrefix;
-  mtuBytes: number;
-} {
-  const { bridge: name, tag, mtuBytes } = record;
-  return { name, tag, gateway: gatewayPrefix(record), mtuBytes };
-}
-
-/** The gateway's address with the subnet's length, as the bridge has it. */
-export function gatewayPrefix(record: ServiceRecord): IpPrefix {
-  return { address: parseIp(record.gateway)!, length: parsePrefix(record.subnet)!.length };
+/** The service's network, with the gateway's address in the subnet's length. */
+export function networkSpec({ bridge, tag, gateway, subnet, mtuBytes }: ServiceRecord): ServiceNetworkSpec {
+  const address: IpPrefix = { address: parseIp(gateway)!, length: parsePrefix(subnet)!.length };
+  return { name: bridge, tag, gateway: address, mtuBytes };
 }
 
 /** @param network Name of the service's container network, where it has one besides the device. */
