@@ -4,6 +4,7 @@ import { join } from "@std/path";
 import { claimDataDir, lockFile } from "../../core/data_dir.ts";
 import { PermissionError } from "../../core/errors.ts";
 import { stateFile } from "../../core/open_engine.ts";
+import { readHostSettings } from "../../core/operator/host_settings.ts";
 import { HOST_FILES } from "../../core/private_files.ts";
 import { openStateStore } from "../../core/state/state_store.ts";
 import {
@@ -114,7 +115,9 @@ Deno.test(
     ensurePrivateFile(lockFile(path));
     const store = openStateStore(stateFile(path));
     await store.commit("test", (write) => write.setting("hostSettings", { value: "1" }));
+    assertEquals(await readHostSettings(stateFile(path)), { value: "1" });
     store.close();
+    assertEquals(await readHostSettings(stateFile(path)), { value: "1" });
     assert(systemPath(stateFile(path)).startsWith("\\\\?\\"));
   }),
 );
