@@ -1,6 +1,6 @@
 /**
  * Carries out a benchmark plan. Runs as root in network, mount and process namespaces made for it, which take
- * all that it starts with them; see `scripts/bench.ts`.
+ * all that it starts with them; see `bench/daemon_bench.ts`.
  */
 import { print } from "../scripts/support/process.ts";
 import type { BenchPlan, Stage } from "./plan.ts";

@@ -1,4 +1,4 @@
-/** What a run measures: made by `scripts/bench.ts`, carried out by `bench/main.ts` in namespaces of its own. */
+/** What a run measures: made by `bench/daemon_bench.ts`, carried out by `bench/main.ts` in namespaces of its own. */
 
 /** The rows by number, in the order they run. */
 export const STAGES = ["1", "2-3", "4", "5", "6", "7"] as const;

@@ -1,19 +1,16 @@
 /** Questions that a UDP socket answers without sending anything: is a port free, which source would be used. */
 
 import { EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, errnoError, lastErrno, prepareErrno } from "./errno.ts";
-import { ByteReader, ByteWriter } from "./bytes.ts";
 import { FileDescriptor } from "./file_descriptor.ts";
 import { libc } from "./libc.ts";
 import { PinnedBuffer } from "./memory.ts";
+import { AF_INET, AF_INET6 } from "./netlink/constants.ts";
+import { decodeSockaddr, encodeSockaddr, SOCKADDR_BYTES } from "./sockaddr.ts";
 
-const AF_INET = 2;
-const AF_INET6 = 10;
 const SOCK_DGRAM = 2;
 const SOCK_CLOEXEC = 0o2000000;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
-/** `sizeof(struct sockaddr_in6)`; room for either family. */
-const SOCKADDR_BYTES = 28;
 
 /**
  * Whether the port can be bound on the wildcard address of the family. A family that the system lacks is free.
@@ -24,7 +21,7 @@ const SOCKADDR_BYTES = 28;
 export function canBindUdp(family: 4 | 6, port: number): boolean {
   using socket = openUdp(family);
   if (socket === undefined) return true;
-  const address = encodeSockaddr(new Uint8Array(family === 4 ? 4 : 16), port);
+  const address = encodeSockaddr({ address: new Uint8Array(family === 4 ? 4 : 16), port });
   const result = libc().bind(socket.fd, address, address.length);
   const errno = lastErrno();
   if (result === 0 || errno === EADDRNOTAVAIL) return true;
@@ -40,13 +37,13 @@ export function canBindUdp(family: 4 | 6, port: number): boolean {
 export function sourceAddressTowards(destination: Uint8Array): Uint8Array | undefined {
   using socket = openUdp(destination.length === 4 ? 4 : 6);
   if (socket === undefined) return undefined;
-  const address = encodeSockaddr(destination, 80);
+  const address = encodeSockaddr({ address: destination, port: 80 });
   if (libc().connect(socket.fd, address, address.length) !== 0) return undefined;
   const name = new PinnedBuffer(SOCKADDR_BYTES);
   const length = new PinnedBuffer(4);
   length.view.setUint32(0, SOCKADDR_BYTES, true);
   if (libc().getsockname(socket.fd, name.pointer, length.pointer) !== 0) return undefined;
-  return decodeSockaddr(name.bytes);
+  return decodeSockaddr(name.bytes).address;
 }
 
 function openUdp(family: 4 | 6): FileDescriptor | undefined {
@@ -61,20 +58,4 @@ function openUdp(family: 4 | 6): FileDescriptor | undefined {
     libc().setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, new Uint8Array(new Int32Array([1]).buffer), 4);
   }
   return new FileDescriptor(fd);
-}
-
-/** `struct sockaddr_in` or `struct sockaddr_in6`. */
-function encodeSockaddr(address: Uint8Array, port: number): Uint8Array<ArrayBuffer> {
-  const writer = new ByteWriter({ initialBytes: SOCKADDR_BYTES });
-  if (address.length === 4) return writer.u16(AF_INET).u16be(port).bytes(address).zeros(8).finish();
-  return writer.u16(AF_INET6).u16be(port).u32(0).bytes(address).u32(0).finish();
-}
-
-function decodeSockaddr(bytes: Uint8Array): Uint8Array {
-  const reader = new ByteReader(bytes, "sockaddr");
-  const family = reader.u16();
-  reader.skip(2);
-  if (family === AF_INET) return reader.bytes(4);
-  reader.skip(4);
-  return reader.bytes(16);
 }

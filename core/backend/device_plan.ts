@@ -2,12 +2,8 @@
 
 import { bytesEqual } from "../../ffi/bytes.ts";
 import { WGPEER_F_REMOVE_ME, WGPEER_F_REPLACE_ALLOWEDIPS } from "../../ffi/netlink/constants.ts";
-import type {
-  AllowedIp,
-  SocketAddress,
-  WireGuardDevice,
-  WireGuardPeer,
-} from "../../ffi/netlink/wireguard.ts";
+import type { AllowedIp, WireGuardDevice, WireGuardPeer } from "../../ffi/netlink/wireguard.ts";
+import type { SocketAddress } from "../../ffi/sockaddr.ts";
 import { ipFromBytes, ipToBytes } from "../ip/address.ts";
 import { InvalidConfigError } from "../errors.ts";
 import { formatPrefix, type IpPrefix } from "../ip/prefix.ts";

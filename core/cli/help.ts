@@ -20,7 +20,8 @@ export function mainHelp(): string {
     "",
     `'${PROGRAM} COMMAND --help' tells more about each.`,
     "",
-    "Environment: ZLAYER_DATA_DIR, RUST_LOG (level, or comma list of target=level), NO_COLOR.",
+    "Environment: ZLAYER_DATA_DIR, RUST_LOG (level, or comma list of target=level), NO_COLOR;",
+    "  on Windows ZLAYER_HCN_UPLINK_ADAPTER (name of the adapter that containers are bridged to).",
     "Exit codes: 0 done, 1 failed, 2 usage, 3 daemon not running, 4 socket not permitted.",
     "",
   ].join("\n");

@@ -5,17 +5,15 @@
 
 import type { InventoryEntry } from "../backend/backend.ts";
 import { describeError } from "../errors.ts";
-import { parsePrefix } from "../ip/prefix.ts";
-import { type DesiredState, linkKey, planRepair, type RepairAction } from "../network/reconcile.ts";
-import type { AttachmentRecord, Phase } from "../state/records.ts";
+import { linkKey, planRepair, type RepairAction } from "../network/reconcile.ts";
 import type { StateStore } from "../state/state_store.ts";
 import { slicedBreath } from "../turnstile.ts";
 import type { Attachments } from "./attachments.ts";
-import { CONTAINERS, type EngineContext, isTagOf, TAG_PREFIX } from "./context.ts";
-import { findDevice, wantedRoutes } from "./devices.ts";
+import { CONTAINERS, type EngineContext, TAG_PREFIX } from "./context.ts";
+import { desiredState, openLinks, recordedLinks } from "./desired_state.ts";
 import type { GlobalOverlay } from "./global_overlay.ts";
 import { guestHandle, type Guests } from "./guests.ts";
-import { gatewayPrefix, type ServiceOverlays } from "./service_overlays.ts";
+import type { ServiceOverlays } from "./service_overlays.ts";
 
 /** A foreign change settles for this long before it is mended: networkd and people change several things. */
 const SETTLE_MS = 200;
@@ -59,7 +57,7 @@ export class Reconciler {
   async recover(): Promise<void> {
     await this.#settle({ isStart: true });
     const dead = await this.#deadAttachments();
-    const desired = this.#desired({ dead, busy: new Set() });
+    const desired = desiredState(this.#context, { dead, busy: new Set() });
     const inventory = await this.#context.backend.inventory();
     // Every device once: its peers are not in the inventory.
     const devices = desired.devices.map((d): RepairAction => ({
@@ -124,9 +122,12 @@ export class Reconciler {
       if (isFull) await this.#settle({ isStart: false });
       const dead = isFull ? await this.#deadAttachments() : new Set<string>();
       // The inventory first: what is recorded after it was taken cannot be mistaken for missing or orphaned.
-      const before = this.#openLinks();
+      const before = openLinks(this.#context.store);
       const inventory = await this.#context.backend.inventory();
-      const desired = this.#desired({ dead, busy: new Set([...before, ...this.#openLinks()]) });
+      const desired = desiredState(this.#context, {
+        dead,
+        busy: new Set([...before, ...openLinks(this.#context.store)]),
+      });
       const actions = this.#ripe(planRepair(desired, inventory));
       await this.#execute(isFull ? [...actions, ...this.#retries(actions)] : actions);
     } catch (err) {
@@ -226,7 +227,7 @@ export class Reconciler {
         return this.#parts.attachments.mend(action.handle, "repair");
       case "remove":
         // Whoever was mended before it may have taken its time, and somebody have come by this name meanwhile.
-        if (this.#recordedLinks(() => true).has(orphanKey(action.entry))) return Promise.resolve();
+        if (recordedLinks(this.#context.store).has(orphanKey(action.entry))) return Promise.resolve();
         log.warn("removing a link of ours that belongs to nothing", {
           link: action.entry.name,
           tag: action.entry.tag,
@@ -281,76 +282,6 @@ export class Reconciler {
     const device = store.settings.globalDevice;
     if (device && device.phase !== "ready") await settle("global", () => global.settle());
   }
-
-  #desired(
-    { dead, busy }: { readonly dead: ReadonlySet<string>; readonly busy: ReadonlySet<string> },
-  ): DesiredState {
-    const { store, installation } = this.#context;
-    const ready = [...store.services.values()].filter((service) => service.phase === "ready");
-    const devices = [
-      ...(store.settings.globalDevice?.phase === "ready" ? [""] : []),
-      ...ready.filter((service) => service.dedicated).map((service) => service.name),
-    ].map((service) => findDevice(this.#context, service)!);
-    const attachments = [...store.attachments.values()].filter((a) => a.phase === "ready");
-    return {
-      isOurs: (tag) => isTagOf(installation, tag),
-      devices: devices.map((device) => ({
-        service: device.service,
-        name: device.interface,
-        tag: device.tag,
-        address: parsePrefix(device.address)!,
-        mtuBytes: device.mtuBytes,
-        routes: wantedRoutes(this.#context, device),
-      })),
-      networks: ready.map((service) => ({
-        service: service.name,
-        name: service.bridge,
-        tag: service.tag,
-        gateway: gatewayPrefix(service),
-        mtuBytes: service.mtuBytes,
-      })),
-      attachments: attachments.map((a) => desiredAttachment(a, !dead.has(a.handle))),
-      busy,
-    };
-  }
-
-  /** Links of objects whose set-up or removal is under way. */
-  #openLinks(): Set<string> {
-    return this.#recordedLinks((phase) => phase !== "ready");
-  }
-
-  /** Links of all records of a phase, by {@linkcode linkKey}. */
-  #recordedLinks(isMeant: (phase: Phase) => boolean): Set<string> {
-    const { settings, services, attachments } = this.#context.store;
-    const keys = new Set<string>();
-    const device = settings.globalDevice;
-    if (device && isMeant(device.phase)) keys.add(linkKey(device.interface, device.tag));
-    for (const { bridge, tag, dedicated, phase } of services.values()) {
-      if (!isMeant(phase)) continue;
-      keys.add(linkKey(bridge, tag));
-      if (dedicated) keys.add(linkKey(dedicated.interface, dedicated.tag));
-    }
-    for (const { links, phase } of attachments.values()) {
-      if (isMeant(phase)) { for (const link of links) keys.add(linkKey(link.hostName, link.tag)); }
-    }
-    return keys;
-  }
-}
-
-function desiredAttachment(
-  record: AttachmentRecord,
-  alive: boolean,
-): DesiredState["attachments"][number] {
-  return {
-    handle: record.handle,
-    service: record.service,
-    alive,
-    links: record.links.map(({ hostName, tag, address, uplink }) => ({
-      hostName,
-      tag,
-      ...(uplink.kind === "bridge" ? { bridge: uplink.bridge } : { route: parsePrefix(address)! }),
-    })),
-  };
 }
 
 /** What to try again for an object; nothing for one that is open, `undefined` for one that is not there. */

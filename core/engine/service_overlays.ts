@@ -1,48 +1,31 @@
 /** Service networks on this node: a bridge each, and for a dedicated service a WireGuard device of its own. */
 
+import type { ServiceNetworkSpec } from "../backend/backend.ts";
 import { describeError, PreconditionError, TeardownError } from "../errors.ts";
 import { formatIp, parseIp } from "../ip/address.ts";
 import { formatPrefix, type IpPrefix, parsePrefix } from "../ip/prefix.ts";
-import { DedicatedPortAllocator } from "../ipam/port_allocator.ts";
 import { gatewayOf } from "../ipam/subnet_registry.ts";
-import {
-  dedicatedEntry,
-  dedicatedIdentity,
-  dedicatedPorts,
-  type Marker,
-  type MarkerEntry,
-  serviceOwner,
-  withDedicated,
-} from "../marker.ts";
-import { dedicatedDeviceName, serviceBridgeName } from "../network/interface_name.ts";
+import type { Marker } from "../marker.ts";
+import { NO_SCOPE, serviceBridgeName } from "../network/interface_name.ts";
 import { checkServiceName } from "../network/validate.ts";
 import type { OverlayMode, ServiceOverlayReply } from "../service.ts";
-import type { DedicatedDevice, ServiceRecord } from "../state/records.ts";
-import { decodeKeyPair } from "../wireguard/keys.ts";
+import type { ServiceRecord } from "../state/records.ts";
 import { DEFAULT_CLUSTER_CIDR, servicePoolName } from "./address_book.ts";
 import type { Attachments } from "./attachments.ts";
 import type { Containers } from "./containers.ts";
-import { type EngineContext, newKeyRecord, ownerTag, toKeyRecord } from "./context.ts";
-import { type DeviceReader, deviceSpec, findDevice, peersOf } from "./devices.ts";
+import { type EngineContext, ownerTag } from "./context.ts";
+import { DedicatedDevices, type RemovalOptions } from "./dedicated_devices.ts";
+import { type DeviceReader, peersOf } from "./devices.ts";
 import { overlayMtu } from "./global_overlay.ts";
 import type { Guests } from "./guests.ts";
-
-/** Naming scope before the first global set-up. */
-const NO_SCOPE = { deployment: "", instanceId: "" };
-
-/** Whether port and keys of a dedicated device leave the marker too; an undone set-up must not cost them. */
-interface RemovalOptions {
-  readonly forgetIdentity: boolean;
-}
 
 /** Sets up and takes down service networks. */
 export class ServiceOverlays {
   readonly #context: EngineContext;
-  readonly #reader: DeviceReader;
   readonly #attachments: Attachments;
   readonly #guests: Guests;
   readonly #containers: Containers | undefined;
-  readonly #ports: DedicatedPortAllocator;
+  readonly #dedicated: DedicatedDevices;
 
   /** @param parts `marker`: as read at start, for the ports in use. */
   constructor(
@@ -56,15 +39,10 @@ export class ServiceOverlays {
     },
   ) {
     this.#context = context;
-    this.#reader = parts.reader;
     this.#attachments = parts.attachments;
     this.#guests = parts.guests;
     this.#containers = parts.containers;
-    this.#ports = new DedicatedPortAllocator();
-    for (const port of dedicatedPorts(parts.marker)) this.#ports.reserve(port);
-    for (const service of context.store.services.values()) {
-      if (service.dedicated) this.#ports.reserve(service.dedicated.port);
-    }
+    this.#dedicated = new DedicatedDevices(context, parts);
   }
 
   /** Makes the service's network, or brings the one that is there to the wanted mode; may be repeated. */
@@ -116,8 +94,9 @@ export class ServiceOverlays {
     addresses.addService(record);
     try {
       await backend.ensureServiceNetwork(networkSpec(record));
-      const complete = mode === "dedicated" ? await this.#ensureDedicated(record) : record;
-      const ready = await this.#put("done", { ...complete, phase: "ready" });
+      const complete = mode === "dedicated" ? await this.#dedicated.ensure(record) : record;
+      const ready: ServiceRecord = { ...complete, phase: "ready" };
+      await store.commit("setup_service_overlay: done", (write) => write.putService(ready));
       log.info("service network is up", { service, bridge: record.bridge, subnet: record.subnet });
       return ready;
     } catch (error) {
@@ -140,10 +119,10 @@ export class ServiceOverlays {
 
   async #bringTo(mode: OverlayMode, present: ServiceRecord): Promise<ServiceRecord> {
     const isDedicated = mode === "dedicated" || (mode === "auto" && present.dedicated !== undefined);
-    if (isDedicated) return await this.#ensureDedicated(present);
+    if (isDedicated) return await this.#dedicated.ensure(present);
     if (!present.dedicated) return present;
     try {
-      return await this.#dropDedicated(present, { forgetIdentity: true });
+      return await this.#dedicated.drop(present, { forgetIdentity: true });
     } catch (error) {
       // It is recorded as dedicated still; the next pass looks what is left of it.
       this.#context.problems.set(`service:${present.name}`, describeError(error));
@@ -187,117 +166,6 @@ export class ServiceOverlays {
     throw new PreconditionError(
       "node id not known: send set_local_node_id before setup_service_overlay, since service subnets are cut by it",
     );
-  }
-
-  async #ensureDedicated(record: ServiceRecord): Promise<ServiceRecord> {
-    const { store, backend, log } = this.#context;
-    if (record.dedicated) {
-      await backend.ensureDevice(deviceSpec(this.#context, findDevice(this.#context, record.name)!));
-      await this.#containers?.ensureNetwork(record.name, record.subnet);
-      return record;
-    }
-    const dedicated = await this.#newDedicated(record);
-    const next = { ...record, dedicated };
-    try {
-      store.record("setup_service_overlay: dedicated intent", (write) => write.putService(next));
-    } catch (error) {
-      this.#ports.release(dedicated.port);
-      throw error;
-    }
-    try {
-      await backend.ensureDevice(deviceSpec(this.#context, findDevice(this.#context, record.name)!));
-      await this.#containers?.ensureNetwork(record.name, record.subnet);
-      await this.#put("dedicated device", next);
-    } catch (error) {
-      await this.#undoDedicated(next, error);
-      throw error;
-    }
-    await this.#context.marker.update((marker) => withDedicated(marker, toMarkerEntry(next)));
-    log.info("dedicated WireGuard device is up", { service: record.name, interface: dedicated.interface });
-    return next;
-  }
-
-  /** Undo of a failed change to dedicated; one that fails too leaves it so recorded, and the next pass makes it so. */
-  async #undoDedicated(record: ServiceRecord, cause: unknown): Promise<void> {
-    const { problems, log } = this.#context;
-    const object = `service:${record.name}`;
-    try {
-      await this.#dropDedicated(record, { forgetIdentity: false });
-    } catch (err) {
-      problems.set(object, `${describeError(cause)}; and undoing it failed: ${describeError(err)}`);
-      log.error("cannot undo a failed set-up", { object, err });
-    }
-  }
-
-  /** Port, keys and name of the marker's entry if all four are there, else fresh ones (daemon.md 8). */
-  async #newDedicated(record: ServiceRecord): Promise<DedicatedDevice> {
-    const tag = ownerTag(this.#context, `device:${record.name}`);
-    const known = dedicatedIdentity(await this.#context.marker.load(), record.name);
-    if (known) {
-      this.#ports.reserve(known.port);
-      const keys = toKeyRecord(known.keys);
-      return { interface: known.interface, tag, port: known.port, ...keys, overlayIp: record.gateway };
-    }
-    const settings = this.#context.store.settings.globalSettings ?? NO_SCOPE;
-    return {
-      interface: dedicatedDeviceName(settings, record.name),
-      tag,
-      port: await this.#freePort(),
-      ...newKeyRecord(),
-      overlayIp: record.gateway,
-    };
-  }
-
-  /** Lowest port of the band that nobody on this host holds, the live global port among them (W16). */
-  async #freePort(): Promise<number> {
-    const { backend, store, log } = this.#context;
-    const busy = new Set<number>();
-    for (;;) {
-      const live = store.settings.globalDevice?.listenPort;
-      const port = this.#ports.allocate((candidate) => candidate !== live && !busy.has(candidate));
-      let isFree = false;
-      try {
-        isFree = await backend.isUdpPortFree(port);
-      } finally {
-        if (!isFree) this.#ports.release(port);
-      }
-      if (isFree) return port;
-      busy.add(port);
-      log.debug("port of a dedicated device is taken by something else", { port });
-    }
-  }
-
-  /** Takes the device away, and its peers with it: they were those of this device. */
-  async #dropDedicated(record: ServiceRecord, how: RemovalOptions): Promise<ServiceRecord> {
-    const { dedicated: _, ...shared } = record;
-    await this.#removeDevice(record, how);
-    await this.#context.store.commit("setup_service_overlay: dedicated removed", (write) => {
-      for (const peer of peersOf(this.#context, record.name)) write.deletePeer(peer.service, peer.publicKey);
-      write.putService(shared);
-    });
-    await this.#freePortOf(record);
-    return shared;
-  }
-
-  async #removeDevice(record: ServiceRecord, { forgetIdentity }: RemovalOptions): Promise<void> {
-    const device = findDevice(this.#context, record.name);
-    if (!device || !record.dedicated) return;
-    await this.#containers?.removeNetwork(record.name, record.subnet);
-    await this.#context.backend.removeDevice(device.interface, device.tag);
-    if (forgetIdentity) await this.#context.marker.remove(serviceOwner(record.name));
-    this.#reader.invalidate(device.interface);
-  }
-
-  /** Gives a port back once no record has it, unless the marker keeps it for when the service comes again. */
-  async #freePortOf({ name, dedicated }: ServiceRecord): Promise<void> {
-    if (!dedicated) return;
-    const kept = dedicatedIdentity(await this.#context.marker.load(), name);
-    if (kept?.port !== dedicated.port) this.#ports.release(dedicated.port);
-  }
-
-  async #put(label: string, record: ServiceRecord): Promise<ServiceRecord> {
-    await this.#context.store.commit(`setup_service_overlay: ${label}`, (write) => write.putService(record));
-    return record;
   }
 
   /** Takes the service's network down, its containers' interfaces included; an unknown name is success. */
@@ -345,7 +213,7 @@ export class ServiceOverlays {
     };
     await attempt(() => this.#attachments.releaseAll(record.name));
     for (const guest of this.#guests.of(record.name)) await attempt(() => this.#guests.release(guest));
-    await attempt(() => this.#removeDevice(record, how));
+    await attempt(() => this.#dedicated.remove(record, how));
     await attempt(() => backend.removeServiceNetwork(record.bridge, record.tag));
     if (errors.length > 0) {
       this.#context.problems.set(`service:${record.name}`, errors.map(describeError).join("; "));
@@ -359,34 +227,22 @@ export class ServiceOverlays {
       write.deleteService(record.name);
     });
     addresses.removeService(record);
-    await this.#freePortOf(record);
+    await this.#dedicated.releasePort(record);
     this.#context.problems.delete(`service:${record.name}`);
     log.info("service network is down", { service: record.name, bridge: record.bridge });
   }
 
   /** Puts a ready service's network or device right. The caller holds the service's lock. */
   async repair(record: ServiceRecord, what: "network" | "device"): Promise<void> {
-    const { backend, marker } = this.#context;
-    if (what === "network") return await backend.ensureServiceNetwork(networkSpec(record));
-    await backend.ensureDevice(deviceSpec(this.#context, findDevice(this.#context, record.name)!));
-    // A process that died between device and marker left the marker without it.
-    await marker.update((one) => withDedicated(one, toMarkerEntry(record)));
+    if (what === "network") return await this.#context.backend.ensureServiceNetwork(networkSpec(record));
+    await this.#dedicated.repair(record);
   }
 }
 
-function networkSpec(record: ServiceRecord): {
-  name: string;
-  tag: string;
-  gateway: IpPrefix;
-  mtuBytes: number;
-} {
-  const { bridge: name, tag, mtuBytes } = record;
-  return { name, tag, gateway: gatewayPrefix(record), mtuBytes };
-}
-
-/** The gateway's address with the subnet's length, as the bridge has it. */
-export function gatewayPrefix(record: ServiceRecord): IpPrefix {
-  return { address: parseIp(record.gateway)!, length: parsePrefix(record.subnet)!.length };
+/** The service's network, with the gateway's address in the subnet's length. */
+export function networkSpec({ bridge, tag, gateway, subnet, mtuBytes }: ServiceRecord): ServiceNetworkSpec {
+  const address: IpPrefix = { address: parseIp(gateway)!, length: parsePrefix(subnet)!.length };
+  return { name: bridge, tag, gateway: address, mtuBytes };
 }
 
 /** @param network Name of the service's container network, where it has one besides the device. */
@@ -403,10 +259,4 @@ function toReply(record: ServiceRecord, network?: string): ServiceOverlayReply {
       subnet: record.subnet,
     },
   };
-}
-
-function toMarkerEntry(record: ServiceRecord): MarkerEntry {
-  const { interface: name, port, publicKey, privateKey } = record.dedicated!;
-  const identity = { port, keys: decodeKeyPair(privateKey, publicKey), interface: name };
-  return dedicatedEntry(record.name, identity, record.subnet);
 }

@@ -48,11 +48,14 @@ function hashedMessage(parts: readonly string[], suffix: string): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
-/** What the names of a node's interfaces start from; both are empty before the first global set-up. */
+/** What the names of a node's interfaces start from. */
 export interface NameScope {
   readonly deployment: string;
   readonly instanceId: string;
 }
+
+/** Before the first global set-up. */
+export const NO_SCOPE: NameScope = { deployment: "", instanceId: "" };
 
 /**
  * Name of the global WireGuard device.

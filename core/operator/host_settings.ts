@@ -1,8 +1,8 @@
 /** Reads from the state database what a purge has to know, without changing the database. */
-import { DatabaseSync } from "node:sqlite";
 import type { HostSettings } from "../backend/backend.ts";
 import type { ContainerPlace } from "../backend/containers.ts";
 import { describeError, PreconditionError } from "../errors.ts";
+import { openDatabase } from "../state/database.ts";
 
 /**
  * Former values of host-wide settings by path or name; empty when there is no database or nothing was changed.
@@ -48,9 +48,9 @@ async function readSetting(databasePath: string, key: string): Promise<unknown> 
 async function readDocuments(databasePath: string, sql: string, ...parameters: string[]): Promise<unknown[]> {
   if (!await isFile(databasePath)) return [];
   // Without a write-ahead log nobody has the database open, and as immutable SQLite makes no such files itself.
-  const location = await isFile(`${databasePath}-wal`) ? databasePath : immutableUri(databasePath);
+  const immutable = !await isFile(`${databasePath}-wal`);
   try {
-    const db = new DatabaseSync(location, { readOnly: true });
+    const db = openDatabase(databasePath, { readOnly: true, immutable });
     try {
       return db.prepare(sql).all(...parameters).map((row) => JSON.parse(String(row["document"])));
     } finally {
@@ -63,14 +63,6 @@ async function readDocuments(databasePath: string, sql: string, ...parameters: s
 
 function isFile(path: string): Promise<boolean> {
   return Deno.stat(path).then((info) => info.isFile, () => false);
-}
-
-/** @see https://sqlite.org/uri.html */
-function immutableUri(path: string): string {
-  const uri = new URL("file:///");
-  uri.pathname = path.replaceAll("%", "%25");
-  uri.search = "immutable=1";
-  return uri.href;
 }
 
 function onlyTexts(document: unknown): HostSettings {

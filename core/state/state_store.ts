@@ -14,8 +14,8 @@
  * Memory follows only when a transaction has succeeded.
  */
 
-import { ensurePrivateFile, systemPath } from "../transport/private_path.ts";
-import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { ensurePrivateFile } from "../transport/private_path.ts";
+import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { setImmediate } from "node:timers";
 import type {
   AttachmentRecord,
@@ -30,6 +30,7 @@ import type {
   PeerRecord,
   ServiceRecord,
 } from "./records.ts";
+import { openDatabase } from "./database.ts";
 import { peerKey, PeerTable, type PeerView } from "./peer_table.ts";
 import { migrate } from "./schema.ts";
 
@@ -101,7 +102,7 @@ export { peerKey };
  */
 export function openStateStore(path: string): StateStore {
   ensurePrivateFile(path);
-  const db = new DatabaseSync(systemPath(path));
+  const db = openDatabase(path);
   try {
     db.exec("PRAGMA journal_mode = WAL; PRAGMA busy_timeout = 2000");
     migrate(db, path);

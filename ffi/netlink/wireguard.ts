@@ -7,6 +7,7 @@
  */
 
 import { ByteReader, bytesEqual, ByteWriter, CodecError } from "../bytes.ts";
+import { decodeSockaddr, encodeSockaddr, type SocketAddress } from "../sockaddr.ts";
 import {
   AttributeSchema,
   fixedBytes,
@@ -20,15 +21,6 @@ import {
   type ValueCodec,
 } from "./attribute.ts";
 import * as nl from "./constants.ts";
-
-/** A UDP address. */
-export interface SocketAddress {
-  /** 4 or 16 bytes. */
-  readonly address: Uint8Array;
-  readonly port: number;
-  /** Link of a link-local IPv6 address, else 0. */
-  readonly scopeId?: number;
-}
 
 /** `struct __kernel_timespec`; seconds since 1970, 0 = never. */
 export interface Timespec {
@@ -75,26 +67,7 @@ export interface WireGuardDevice {
   readonly peers?: readonly (WireGuardPeer & Partial<UnknownAttributes>)[];
 }
 
-/** `struct sockaddr_in` or `struct sockaddr_in6`: u16 family, u16 port in network order, then by family. */
-const SOCKADDR: ValueCodec<SocketAddress> = {
-  flags: 0,
-  encode({ address, port, scopeId = 0 }): Uint8Array {
-    const writer = new ByteWriter({ initialBytes: 28 });
-    if (address.length === 4) return writer.u16(nl.AF_INET).u16be(port).bytes(address).zeros(8).finish();
-    return writer.u16(nl.AF_INET6).u16be(port).u32(0).bytes(address).u32(scopeId).finish();
-  },
-  decode(payload): SocketAddress {
-    const reader = new ByteReader(payload, "sockaddr");
-    const family = reader.u16();
-    const port = reader.u16be();
-    if (family === nl.AF_INET) return { address: reader.bytes(4), port };
-    if (family !== nl.AF_INET6) throw new CodecError("sockaddr family", 0, nl.AF_INET6, family);
-    reader.skip(4);
-    const address = reader.bytes(16);
-    const scopeId = reader.u32();
-    return scopeId === 0 ? { address, port } : { address, port, scopeId };
-  },
-};
+const SOCKADDR: ValueCodec<SocketAddress> = { flags: 0, encode: encodeSockaddr, decode: decodeSockaddr };
 
 const TIMESPEC: ValueCodec<Timespec> = {
   flags: 0,

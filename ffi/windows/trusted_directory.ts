@@ -4,13 +4,15 @@
  *
  * @see aclapi.h `GetSecurityInfo`, securitybaseapi.h `SetKernelObjectSecurity`, winnt.h.
  */
+import { ByteReader } from "../bytes.ts";
 import { lazyLibrary } from "../library.ts";
-import { PinnedBuffer } from "../memory.ts";
 import { advapi32 } from "./advapi32.ts";
 import { INVALID_HANDLE_VALUE, kernel32 } from "./kernel32.ts";
 import { encodePath } from "./long_path.ts";
 import { OWN_DACL } from "./private_path.ts";
+import { processUser } from "./process_user.ts";
 import { SecurityAttributes } from "./security_attributes.ts";
+import { decodeSid } from "./security_descriptor.ts";
 import { Win32Error } from "./win32_error.ts";
 
 const KERNEL32 = {
@@ -40,20 +42,16 @@ const ADVAPI32 = {
   },
   /** `BOOL (HANDLE, SECURITY_INFORMATION, PSECURITY_DESCRIPTOR)` */
   SetKernelObjectSecurity: { parameters: ["usize", "u32", "pointer"], result: "i32" },
-  /** `BOOL (PSID, WELL_KNOWN_SID_TYPE)` */
-  IsWellKnownSid: { parameters: ["pointer", "u32"], result: "i32" },
-  /** `BOOL (PSID, PSID)` */
-  EqualSid: { parameters: ["pointer", "pointer"], result: "i32" },
-  /** `BOOL (HANDLE process, DWORD access, HANDLE*)` */
-  OpenProcessToken: { parameters: ["usize", "u32", "buffer"], result: "i32" },
-  /** `BOOL (HANDLE, TOKEN_INFORMATION_CLASS, LPVOID, DWORD bytes, DWORD* needed)` */
-  GetTokenInformation: { parameters: ["usize", "u32", "pointer", "u32", "buffer"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-/** The functions as JavaScript calls them; tests replace them. */
-export type DirectorySecurity =
-  & Deno.StaticForeignLibraryInterface<typeof KERNEL32>
-  & Deno.StaticForeignLibraryInterface<typeof ADVAPI32>;
+/** What is asked of the system; tests replace it. */
+export interface DirectoryCalls {
+  readonly symbols:
+    & Deno.StaticForeignLibraryInterface<typeof KERNEL32>
+    & Deno.StaticForeignLibraryInterface<typeof ADVAPI32>;
+  /** SID of the user this process runs as. */
+  readonly user: () => string;
+}
 
 const READ_CONTROL = 0x2_0000, WRITE_DAC = 0x4_0000;
 /** Everybody may go on reading, writing and deleting. */
@@ -66,18 +64,18 @@ const ATTRIBUTE_DIRECTORY = 0x10, ATTRIBUTE_REPARSE_POINT = 0x400;
 /** `SE_OBJECT_TYPE` of files and directories. */
 const SE_FILE_OBJECT = 1;
 const OWNER_SECURITY_INFORMATION = 1;
-/** `WinLocalSystemSid`, `WinBuiltinAdministratorsSid`. */
-const TRUSTED_SIDS = [22, 26];
-const CURRENT_PROCESS = 0xffff_ffff_ffff_ffffn;
-const TOKEN_QUERY = 8, TOKEN_USER = 1;
-/** `TOKEN_USER` and the SID behind it, 68 bytes at most. */
-const TOKEN_USER_BYTES = 128;
+/** LocalSystem and Administrators. */
+const TRUSTED_SIDS: readonly string[] = ["S-1-5-18", "S-1-5-32-544"];
 
 /** What became of an attempt to take a directory. */
 export type Taking = "taken" | "not-a-directory" | "of-another";
 
-function system(): DirectorySecurity {
-  return { ...lazyLibrary(["kernel32.dll"], KERNEL32)(), ...lazyLibrary(["advapi32.dll"], ADVAPI32)() };
+function system(): DirectoryCalls {
+  const symbols = {
+    ...lazyLibrary(["kernel32.dll"], KERNEL32)(),
+    ...lazyLibrary(["advapi32.dll"], ADVAPI32)(),
+  };
+  return { symbols, user: processUser };
 }
 
 /**
@@ -86,69 +84,60 @@ function system(): DirectorySecurity {
  * @param sddl Such as `D:P(A;OICI;FA;;;SY)`.
  * @throws {Win32Error} Also if this user may not change the rights.
  */
-export function takeDirectory(path: string, sddl: string, security: DirectorySecurity = system()): Taking {
+export function takeDirectory(path: string, sddl: string, calls: DirectoryCalls = system()): Taking {
+  const { symbols } = calls;
   const op = `take directory ${path}`;
   const access = READ_CONTROL | WRITE_DAC;
-  const handle = security.CreateFileW(encodePath(path), access, SHARE_ALL, null, OPEN_EXISTING, FLAGS, 0n);
-  if (handle === INVALID_HANDLE_VALUE) throw new Win32Error(op, "CreateFileW", security.GetLastError());
+  const handle = symbols.CreateFileW(encodePath(path), access, SHARE_ALL, null, OPEN_EXISTING, FLAGS, 0n);
+  if (handle === INVALID_HANDLE_VALUE) throw new Win32Error(op, "CreateFileW", symbols.GetLastError());
   try {
-    if (!isDirectory(handle, security, op)) return "not-a-directory";
-    if (!isTrusted(handle, security, op)) return "of-another";
-    setRights(handle, sddl, { security, op });
+    if (!isDirectory(handle, calls, op)) return "not-a-directory";
+    const owner = ownerOf(handle, calls, op);
+    if (!TRUSTED_SIDS.includes(owner) && owner !== calls.user()) return "of-another";
+    setRights(handle, sddl, { calls, op });
     return "taken";
   } finally {
-    security.CloseHandle(handle);
+    symbols.CloseHandle(handle);
   }
 }
 
-function isDirectory(handle: bigint, security: DirectorySecurity, op: string): boolean {
+function isDirectory(handle: bigint, { symbols }: DirectoryCalls, op: string): boolean {
   const information = new Uint8Array(FILE_INFORMATION_BYTES);
-  if (security.GetFileInformationByHandle(handle, information) === 0) {
-    throw new Win32Error(op, "GetFileInformationByHandle", security.GetLastError());
+  if (symbols.GetFileInformationByHandle(handle, information) === 0) {
+    throw new Win32Error(op, "GetFileInformationByHandle", symbols.GetLastError());
   }
   const attributes = new DataView(information.buffer).getUint32(0, true);
   return (attributes & ATTRIBUTE_DIRECTORY) !== 0 && (attributes & ATTRIBUTE_REPARSE_POINT) === 0;
 }
 
-function isTrusted(handle: bigint, security: DirectorySecurity, op: string): boolean {
+/** SID of the owner; empty if there is none. */
+function ownerOf(handle: bigint, { symbols }: DirectoryCalls, op: string): string {
   const owner = new BigUint64Array(1), descriptor = new BigUint64Array(1);
-  const { GetSecurityInfo, IsWellKnownSid, LocalFree } = security;
+  const { GetSecurityInfo, LocalFree } = symbols;
   const information = OWNER_SECURITY_INFORMATION;
   const code = GetSecurityInfo(handle, SE_FILE_OBJECT, information, owner, null, null, null, descriptor);
   if (code !== 0) throw new Win32Error(op, "GetSecurityInfo", code);
-  const sid = Deno.UnsafePointer.create(owner[0]!);
   try {
-    return sid !== null &&
-      (TRUSTED_SIDS.some((one) => IsWellKnownSid(sid, one) !== 0) || isThisUser(sid, security, op));
+    const sid = Deno.UnsafePointer.create(owner[0]!);
+    return sid === null ? "" : readSid(sid);
   } finally {
     LocalFree(Deno.UnsafePointer.create(descriptor[0]!));
   }
 }
 
-function isThisUser(sid: Deno.PointerObject, security: DirectorySecurity, op: string): boolean {
-  const token = new BigUint64Array(1);
-  if (security.OpenProcessToken(CURRENT_PROCESS, TOKEN_QUERY, token) === 0) {
-    throw new Win32Error(op, "OpenProcessToken", security.GetLastError());
-  }
-  try {
-    const user = new PinnedBuffer(TOKEN_USER_BYTES);
-    const needed = new Uint32Array(1);
-    const { GetTokenInformation } = security;
-    if (GetTokenInformation(token[0]!, TOKEN_USER, user.pointer, TOKEN_USER_BYTES, needed) === 0) {
-      throw new Win32Error(op, "GetTokenInformation", security.GetLastError());
-    }
-    return security.EqualSid(sid, Deno.UnsafePointer.create(user.view.getBigUint64(0, true))) !== 0;
-  } finally {
-    security.CloseHandle(token[0]!);
-  }
+/** @see winnt.h `SID`: its second byte counts the parts behind the first 8 bytes, of 4 bytes each. */
+function readSid(sid: Deno.PointerObject): string {
+  const length = 8 + 4 * new Deno.UnsafePointerView(sid).getUint8(1);
+  const bytes = new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(sid, length));
+  return decodeSid(new ByteReader(bytes, "owner", { littleEndian: true }));
 }
 
 function setRights(
   handle: bigint,
   sddl: string,
-  { security, op }: { readonly security: DirectorySecurity; readonly op: string },
+  { calls: { symbols }, op }: { readonly calls: DirectoryCalls; readonly op: string },
 ): void {
   using attributes = new SecurityAttributes(sddl, { kernel32: kernel32(), advapi32: advapi32() });
-  if (security.SetKernelObjectSecurity(handle, OWN_DACL, attributes.descriptor) !== 0) return;
-  throw new Win32Error(op, "SetKernelObjectSecurity", security.GetLastError());
+  if (symbols.SetKernelObjectSecurity(handle, OWN_DACL, attributes.descriptor) !== 0) return;
+  throw new Win32Error(op, "SetKernelObjectSecurity", symbols.GetLastError());
 }

@@ -5,7 +5,8 @@ import { parseIp } from "../../core/ip/address.ts";
 import { LeakAudit } from "../support/leak_audit.ts";
 import { auditNode } from "../support/node_audit.ts";
 import { OCI_PROGRAMS, OciContainer } from "../support/oci_container.ts";
-import { globalRequest, OverlayNode } from "../support/overlay_node.ts";
+import { globalRequest } from "../support/engine_rig.ts";
+import { OverlayNode } from "../support/overlay_node.ts";
 import { Container, needing } from "../support/test_netns.ts";
 import { waitFor } from "../support/wait_for.ts";
 

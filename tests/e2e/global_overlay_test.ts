@@ -4,7 +4,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { LeakAudit } from "../support/leak_audit.ts";
 import { auditNode } from "../support/node_audit.ts";
-import { globalRequest, OverlayNode } from "../support/overlay_node.ts";
+import { globalRequest } from "../support/engine_rig.ts";
+import { OverlayNode } from "../support/overlay_node.ts";
 import { Container, testName } from "../support/test_netns.ts";
 
 /** Whether a WireGuard link can be made, asked of the kernel by iproute2. */

@@ -4,7 +4,8 @@
  */
 import { assert } from "@std/assert";
 import type { PeerScope, ServiceOverlayReply } from "../../core/service.ts";
-import { type BootOptions, globalRequest, OverlayNode } from "./overlay_node.ts";
+import { globalRequest } from "./engine_rig.ts";
+import { type BootOptions, OverlayNode } from "./overlay_node.ts";
 import { Underlay, underlayIp } from "./underlay.ts";
 
 /** An overlay that a cluster is given. */

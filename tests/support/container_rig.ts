@@ -15,6 +15,7 @@ import type { PrivateFileSystem } from "../../core/private_files.ts";
 import type { AttachReply } from "../../core/service.ts";
 import type { StateStore } from "../../core/state/state_store.ts";
 import { EngineRig, globalRequest } from "./engine_rig.ts";
+import type { FakeClock } from "./fake_clock.ts";
 import { FakeHcnLibrary } from "./fake_hcn/library.ts";
 import { FakeHns } from "./fake_hcn/service.ts";
 
@@ -41,6 +42,26 @@ export class MemoryFiles implements PrivateFileSystem {
     this.files.delete(from);
   };
   syncDirectory = (): Promise<void> => Promise.resolve();
+
+  /** Entries of the marker that is in it. */
+  get networks(): readonly MarkerEntry[] {
+    const text = this.files.get("agent_network.json");
+    return (text === undefined ? EMPTY_MARKER : decodeMarker(text)).networks;
+  }
+}
+
+/** Lets work run, and moves the clock on whenever it waits for that. @param stepMs How far at a time. */
+export async function drive<T>(work: Promise<T>, clock: FakeClock, stepMs = 100): Promise<T> {
+  let isDone = false;
+  const end = (): void => void (isDone = true);
+  work.then(end, end);
+  for (let i = 0; !isDone; i++) {
+    await tick();
+    if (isDone) break;
+    if (i > 2000) throw new Error("the work does not come to an end");
+    clock.advance(stepMs);
+  }
+  return await work;
 }
 
 /** GUID number n, for planted objects. */
@@ -161,24 +182,14 @@ export class ContainerRig implements AsyncDisposable {
     return this.engine.detachContainer(container(text));
   }
 
-  /** Lets work run, and moves the clock on whenever it waits for that. */
-  async drive<T>(work: Promise<T>, stepMs = 100): Promise<T> {
-    let isDone = false;
-    const end = (): void => void (isDone = true);
-    work.then(end, end);
-    for (let i = 0; !isDone; i++) {
-      await tick();
-      if (isDone) break;
-      if (i > 2000) throw new Error("the work does not come to an end");
-      this.node.clock.advance(stepMs);
-    }
-    return await work;
+  /** {@linkcode drive} by the node's clock. */
+  drive<T>(work: Promise<T>, stepMs?: number): Promise<T> {
+    return drive(work, this.node.clock, stepMs);
   }
 
   /** Entries of the marker. */
   get networks(): readonly MarkerEntry[] {
-    const text = this.files.files.get("agent_network.json");
-    return (text === undefined ? EMPTY_MARKER : decodeMarker(text)).networks;
+    return this.files.networks;
   }
 
   /** Writes the marker as an earlier daemon left it. */

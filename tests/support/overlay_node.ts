@@ -9,7 +9,7 @@ import { assert, assertEquals } from "@std/assert";
 import { join } from "@std/path";
 import { OverlaydClient } from "../../ipc/client.ts";
 import { findProgram } from "../../scripts/support/packages.ts";
-import type { GlobalOverlayRequest, OverlayStatus, StatusDetail } from "../../core/service.ts";
+import type { OverlayStatus, StatusDetail } from "../../core/service.ts";
 import { DaemonProcess, type Finished, MAIN, runProgram } from "../process/support/daemon_process.ts";
 import { type IpObject, NamedNetns } from "./test_netns.ts";
 
@@ -176,18 +176,6 @@ export class OverlayNode implements AsyncDisposable {
     await this.host[Symbol.asyncDispose]();
     await Deno.remove(this.dir, { recursive: true });
   }
-}
-
-/** A set-up of the global overlay as the caller sends it, with changes. */
-export function globalRequest(changes: Partial<GlobalOverlayRequest> = {}): GlobalOverlayRequest {
-  return {
-    deployment: "prod",
-    instanceId: "42",
-    clusterCidr: "10.200.0.0/16",
-    wgPort: 51420,
-    natEnabled: false,
-    ...changes,
-  };
 }
 
 /** How requests name a container. */

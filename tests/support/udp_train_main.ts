@@ -4,7 +4,8 @@
  * Arguments: `receive <count> <bytes>` prints `ready <port>`, then how many were right and how many receipts they
  * came by; `send <address> <port> <count> <bytes> <train>` sends trains of so many.
  */
-import { UdpPort, UdpSocket } from "../../ffi/udp_socket.ts";
+import { UdpPort } from "../../ffi/udp_port.ts";
+import { UdpSocket } from "../../ffi/udp_socket.ts";
 import { Arena, INBOX, OUTBOX, RECEIPT_BYTES } from "../../core/transport/wireguard/arena.ts";
 import { ipToBytes, parseIp } from "../../core/ip/address.ts";
 

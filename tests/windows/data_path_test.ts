@@ -9,20 +9,10 @@ import { WindowsUdpSocket } from "../../ffi/windows/udp_socket.ts";
 import { WindowsEvent } from "../../ffi/windows/wait_set.ts";
 import { ws2 } from "../../ffi/windows/ws2_32.ts";
 import { waitFor } from "../support/wait_for.ts";
-import { DeviceRig, node, packetTo, peerOf, specOf } from "./support/device_rig.ts";
+import { type DeviceRig, node, packetTo, peerOf, rigTest, specOf } from "./support/device_rig.ts";
 import { hex } from "./support/wintun_calls.ts";
 
 const [A, B] = [node(1), node(2)];
-
-function rigTest(name: string, run: (rig: DeviceRig) => Promise<void>): void {
-  Deno.test(name, async () => {
-    await using rig = new DeviceRig();
-    await run(rig);
-    await rig.devices[Symbol.asyncDispose]();
-    rig.wintun.assertClean();
-    rig.host.assertClean();
-  });
-}
 
 /** Waits until the thread of the data path asks the ring for nothing any more: it sleeps in the kernel. */
 async function atRest(rig: DeviceRig): Promise<void> {

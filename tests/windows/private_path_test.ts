@@ -4,6 +4,7 @@ import { join } from "@std/path";
 import { claimDataDir, lockFile } from "../../core/data_dir.ts";
 import { PermissionError } from "../../core/errors.ts";
 import { stateFile } from "../../core/open_engine.ts";
+import { readHostSettings } from "../../core/operator/host_settings.ts";
 import { HOST_FILES } from "../../core/private_files.ts";
 import { openStateStore } from "../../core/state/state_store.ts";
 import {
@@ -16,6 +17,7 @@ import {
   PRIVATE_FILE_SDDL,
   systemPath,
 } from "../../core/transport/private_path.ts";
+import { PinnedBuffer } from "../../ffi/memory.ts";
 import { longPath } from "../../ffi/windows/long_path.ts";
 import {
   createDirectory,
@@ -23,9 +25,10 @@ import {
   type PathSecurity,
   protectFile,
 } from "../../ffi/windows/private_path.ts";
-import { type DirectorySecurity, takeDirectory } from "../../ffi/windows/trusted_directory.ts";
+import { type DirectoryCalls, takeDirectory } from "../../ffi/windows/trusted_directory.ts";
 import { encodeWide, readWide } from "../../ffi/windows/wide_string.ts";
 import { Win32Error } from "../../ffi/windows/win32_error.ts";
+import { fromHex } from "../support/golden.ts";
 
 const ADVAPI32 = {
   /** `DWORD (LPCWSTR, SE_OBJECT_TYPE, SECURITY_INFORMATION, PSID*, PSID*, PACL*, PACL*, PSECURITY_DESCRIPTOR*)` */
@@ -112,7 +115,9 @@ Deno.test(
     ensurePrivateFile(lockFile(path));
     const store = openStateStore(stateFile(path));
     await store.commit("test", (write) => write.setting("hostSettings", { value: "1" }));
+    assertEquals(await readHostSettings(stateFile(path)), { value: "1" });
     store.close();
+    assertEquals(await readHostSettings(stateFile(path)), { value: "1" });
     assert(systemPath(stateFile(path)).startsWith("\\\\?\\"));
   }),
 );
@@ -133,11 +138,9 @@ Deno.test("long paths are given to Windows verbatim", () => {
   createDirectory(path, PRIVATE_DIRECTORY_SDDL, security);
   createFile(path, PRIVATE_FILE_SDDL, security);
   protectFile(path, PRIVATE_FILE_SDDL, security);
-  const directory = {
-    ...directoryOf({ known: 22 }).security,
-    CreateFileW: (path) => note(path, 77n),
-  } as DirectorySecurity;
-  takeDirectory(path, PRIVATE_DIRECTORY_SDDL, directory);
+  const { calls } = directoryOf(OWNERS.system);
+  const symbols = { ...calls.symbols, CreateFileW: (path) => note(path, 77n) } as DirectoryCalls["symbols"];
+  takeDirectory(path, PRIVATE_DIRECTORY_SDDL, { ...calls, symbols });
   const want = `\\\\?\\${longPlace("C:\\data")}\0`;
   assertEquals(given, [want, want, want, want]);
 });
@@ -177,19 +180,28 @@ Deno.test(
   }),
 );
 
-/** Functions that find a directory of this owner, and note what is asked of it. */
+/** SIDs as they lie in memory: S-1-5-18, S-1-5-32-544, S-1-5-21-1-2-3-1001 and S-1-5-21-1-2-3-1002. */
+const OWNERS = {
+  system: "01 01 000000000005 12000000",
+  administrators: "01 02 000000000005 20000000 20020000",
+  thisUser: "01 05 000000000005 15000000 01000000 02000000 03000000 e9030000",
+  anotherUser: "01 05 000000000005 15000000 01000000 02000000 03000000 ea030000",
+} as const;
+
+/** Calls that find a directory of this owner, and note what is asked of it. */
 function directoryOf(
-  owner: { readonly known?: number; readonly isThisUser?: boolean },
+  owner: string,
   attributes = 0x10,
-): { readonly security: DirectorySecurity; readonly asked: string[] } {
+): { readonly calls: DirectoryCalls; readonly asked: string[] } {
   const asked: string[] = [];
-  const sid = new Uint8Array(68), list = Deno.UnsafePointer.value(Deno.UnsafePointer.of(sid));
+  const sid = new PinnedBuffer(68);
+  sid.bytes.set(fromHex(owner));
   const note = <T>(call: string, result: T): T => {
     asked.push(call);
     return result;
   };
-  const fill = (out: unknown): void => void ((out as BigUint64Array)[0] = BigInt(list));
-  const fake = {
+  const fill = (out: unknown): void => void ((out as BigUint64Array)[0] = BigInt(sid.address));
+  const symbols = {
     CreateFileW: (_path, access, share, attributes, disposition, flags) =>
       note(`open ${[access, share, attributes, disposition, flags].map(Number).join(" ")}`, 77n),
     GetFileInformationByHandle: (handle, information) => {
@@ -201,49 +213,28 @@ function directoryOf(
       fill(descriptor);
       return note(`owner ${handle} ${type} ${what}`, 0);
     },
-    IsWellKnownSid: (_sid, known) => known === owner.known ? 1 : 0,
-    OpenProcessToken: (_process, _access, out) => {
-      (out as BigUint64Array)[0] = 78n;
-      return 1;
-    },
-    GetTokenInformation: () => 1,
-    EqualSid: () => owner.isThisUser ? 1 : 0,
     SetKernelObjectSecurity: (handle, what) => note(`set ${handle} ${what}`, 1),
     LocalFree: () => note("free", null),
     CloseHandle: (handle) => note(`close ${handle}`, 1),
     GetLastError: () => 5,
-  } as Partial<DirectorySecurity> as DirectorySecurity;
-  return { security: fake, asked };
+  } as Partial<DirectoryCalls["symbols"]> as DirectoryCalls["symbols"];
+  return { calls: { symbols, user: () => "S-1-5-21-1-2-3-1001" }, asked };
 }
 
 Deno.test("a directory is taken from the system, administrators and this user, and from no other", () => {
   const open = "open 393216 7 0 3 35651584";
   const take = (...parts: Parameters<typeof directoryOf>): [string, string[]] => {
-    const { security, asked } = directoryOf(...parts);
-    return [takeDirectory("C:\\x", PRIVATE_DIRECTORY_SDDL, security), asked];
+    const { calls, asked } = directoryOf(...parts);
+    return [takeDirectory("C:\\x", PRIVATE_DIRECTORY_SDDL, calls), asked];
   };
-  const set = `set 77 ${0x8000_0004}`;
-  for (const known of [22, 26]) {
-    assertEquals(take({ known }), ["taken", [
-      open,
-      "attributes 77",
-      "owner 77 1 1",
-      "free",
-      set,
-      "close 77",
-    ]]);
+  const look = [open, "attributes 77", "owner 77 1 1", "free"];
+  for (const owner of [OWNERS.system, OWNERS.administrators, OWNERS.thisUser]) {
+    assertEquals(take(owner), ["taken", [...look, `set 77 ${0x8000_0004}`, "close 77"]]);
   }
-  assertEquals(take({ isThisUser: true }), [
-    "taken",
-    [open, "attributes 77", "owner 77 1 1", "close 78", "free", set, "close 77"],
-  ]);
-  assertEquals(take({}), [
-    "of-another",
-    [open, "attributes 77", "owner 77 1 1", "close 78", "free", "close 77"],
-  ]);
+  assertEquals(take(OWNERS.anotherUser), ["of-another", [...look, "close 77"]]);
   // A junction, and a file.
   for (const attributes of [0x410, 0x80]) {
-    assertEquals(take({ known: 22 }, attributes), ["not-a-directory", [open, "attributes 77", "close 77"]]);
+    assertEquals(take(OWNERS.system, attributes), ["not-a-directory", [open, "attributes 77", "close 77"]]);
   }
 });
 

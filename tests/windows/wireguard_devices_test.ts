@@ -10,21 +10,11 @@ import { openIpHelper } from "../../ffi/iphlpapi.ts";
 import { encodeUnicastAddress } from "../../ffi/windows/unicast_address_row.ts";
 import { Wintun } from "../../ffi/wintun.ts";
 import { waitFor } from "../support/wait_for.ts";
-import { DeviceRig, node, packetTo, peerOf, specOf } from "./support/device_rig.ts";
+import { type DeviceRig, node, packetTo, peerOf, rigTest, specOf } from "./support/device_rig.ts";
 import { fakePath } from "./support/fake_library.ts";
 import { hex } from "./support/wintun_calls.ts";
 
 const [A, B] = [node(1), node(2)];
-
-function rigTest(name: string, run: (rig: DeviceRig) => Promise<void>): void {
-  Deno.test(name, async () => {
-    await using rig = new DeviceRig();
-    await run(rig);
-    await rig.devices[Symbol.asyncDispose]();
-    rig.wintun.assertClean();
-    rig.host.assertClean();
-  });
-}
 
 rigTest(
   "[windows T80] an adapter is made by name, type and fixed GUID, and set up by its LUID",

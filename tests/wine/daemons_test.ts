@@ -4,7 +4,8 @@ import { fromFileUrl } from "@std/path";
 import { encodeKey } from "../../core/wireguard/keys.ts";
 import { NOBLE_HANDSHAKE } from "../../core/wireguard/noble_provider.ts";
 import { AheadClock } from "../support/ahead_clock.ts";
-import { globalRequest, OverlayNode } from "../support/overlay_node.ts";
+import { globalRequest } from "../support/engine_rig.ts";
+import { OverlayNode } from "../support/overlay_node.ts";
 import { needing } from "../support/test_netns.ts";
 import { waitFor } from "../support/wait_for.ts";
 

@@ -1,4 +1,4 @@
-/** Facts for the choice of the way out, read from the kernel; the choice itself is `core/network/egress.ts`. */
+/** Facts for the choice of the way out, read from the kernel; the choice itself is `egress_choice.ts`. */
 
 import { AF_INET, AF_INET6, IFF_UP, RT_TABLE_MAIN } from "../../../ffi/netlink/constants.ts";
 import type { LinkAddress } from "../../../ffi/netlink/address.ts";
@@ -7,14 +7,14 @@ import type { Route } from "../../../ffi/netlink/route.ts";
 import { sourceAddressTowards } from "../../../ffi/udp_probe.ts";
 import { NotFoundError } from "../../errors.ts";
 import { ipFromBytes, ipToBytes, parseIp } from "../../ip/address.ts";
+import type { Egress } from "../backend.ts";
 import {
   chooseEgress,
   type EgressAddress,
   type EgressFacts,
   type EgressLink,
   type EgressRoute,
-} from "../../network/egress.ts";
-import type { Egress } from "../backend.ts";
+} from "./egress_choice.ts";
 import type { RtNetlink } from "./rtnetlink.ts";
 
 /** Addresses outside, to ask the routing for a source; nothing is sent to them. */

@@ -9,7 +9,8 @@ import {
   WGPEER_F_REPLACE_ALLOWEDIPS,
   WGPEER_F_UPDATE_ONLY,
 } from "../../../ffi/netlink/constants.ts";
-import type { SocketAddress, WireGuardDevice, WireGuardPeer } from "../../../ffi/netlink/wireguard.ts";
+import type { WireGuardDevice, WireGuardPeer } from "../../../ffi/netlink/wireguard.ts";
+import type { SocketAddress } from "../../../ffi/sockaddr.ts";
 import { canonicalPrefix, formatPrefix, type IpPrefix } from "../../ip/prefix.ts";
 import { equalBytes, isZero, wipe } from "../../wireguard/bytes.ts";
 import type { Device } from "../../wireguard/device.ts";

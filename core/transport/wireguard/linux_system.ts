@@ -3,7 +3,7 @@
 import { TunPort } from "../../../ffi/linux_tun.ts";
 import { PollSet } from "../../../ffi/poll_set.ts";
 import { RouteLookup } from "../../../ffi/route_lookup.ts";
-import { UdpPort } from "../../../ffi/udp_socket.ts";
+import { UdpPort } from "../../../ffi/udp_port.ts";
 import { Arena, TUN_IN, TUN_IN_BYTES } from "./arena.ts";
 import { MAX_PIECES } from "./coalescer.ts";
 import { choosePacketProvider, type PacketProvider } from "./crypto.ts";

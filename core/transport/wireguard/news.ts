@@ -6,7 +6,7 @@
  * most: memory and messages are bounded by the peers that the caller has configured. Pure.
  */
 
-import type { SocketAddress } from "../../../ffi/netlink/wireguard.ts";
+import type { SocketAddress } from "../../../ffi/sockaddr.ts";
 import type { DeviceOutput } from "../../wireguard/output.ts";
 import type { Peer } from "../../wireguard/peer.ts";
 

@@ -5,7 +5,7 @@
  * in the kernel then tells TCP. What cannot be sent for long is dropped.
  */
 
-import { MAX_SEGMENTS, MAX_SEND_BYTES } from "../../../ffi/udp_socket.ts";
+import { MAX_SEGMENTS, MAX_SEND_BYTES } from "../../../ffi/udp_port.ts";
 import type { PeerEndpoint } from "../../wireguard/endpoint.ts";
 import { type Arena, OUTBOX } from "./arena.ts";
 import type { DatagramPort } from "./plane_system.ts";

@@ -3,7 +3,7 @@
  * level of calls to the system, so that everything from packets to datagrams is one for all.
  */
 
-import type { UdpDestination } from "../../../ffi/udp_socket.ts";
+import type { UdpDestination } from "../../../ffi/udp_port.ts";
 import type { Arena } from "./arena.ts";
 import type { PacketSink } from "./coalescer.ts";
 import type { PacketProvider } from "./crypto.ts";

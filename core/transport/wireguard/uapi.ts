@@ -11,12 +11,8 @@ import {
   WGPEER_F_REPLACE_ALLOWEDIPS,
   WGPEER_F_UPDATE_ONLY,
 } from "../../../ffi/netlink/constants.ts";
-import type {
-  AllowedIp,
-  SocketAddress,
-  WireGuardDevice,
-  WireGuardPeer,
-} from "../../../ffi/netlink/wireguard.ts";
+import type { AllowedIp, WireGuardDevice, WireGuardPeer } from "../../../ffi/netlink/wireguard.ts";
+import type { SocketAddress } from "../../../ffi/sockaddr.ts";
 import { formatIp, ipFromBytes, ipToBytes, parseIp } from "../../ip/address.ts";
 import { formatPrefix, parsePrefix } from "../../ip/prefix.ts";
 import { hex, isZero } from "../../wireguard/bytes.ts";

@@ -13,7 +13,7 @@ import {
 } from "../../../ffi/windows/udp_port.ts";
 import { WaitSet } from "../../../ffi/windows/wait_set.ts";
 import { type Ws2, ws2 } from "../../../ffi/windows/ws2_32.ts";
-import { wintunCalls, WintunPort } from "../../../ffi/wintun.ts";
+import { wintunCalls, WintunPort } from "../../../ffi/wintun_port.ts";
 import { Arena, TUN_IN } from "./arena.ts";
 import type { PacketProvider } from "./crypto.ts";
 import type { SocketFds, WindowsPlaneStart } from "./packet_plane.ts";

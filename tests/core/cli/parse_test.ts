@@ -1,7 +1,9 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { COMMANDS } from "../../../core/cli/commands.ts";
+import { COMMANDS, SERVE_FLAGS } from "../../../core/cli/commands.ts";
 import * as codes from "../../../core/cli/exit_codes.ts";
+import type { FlagSpec } from "../../../core/cli/flags.ts";
 import { type CommandLine, parseCommandLine } from "../../../core/cli/parse.ts";
+import { readEnvironment } from "../../../core/environment.ts";
 
 const SERVE = {
   kind: "serve",
@@ -152,8 +154,35 @@ Deno.test("every command has help that names all its flags", () => {
   }
 });
 
+function readDocument(path: string): Promise<string> {
+  return Deno.readTextFile(new URL(`../../../${path}`, import.meta.url));
+}
+
+Deno.test("README.md has every flag of the daemon, docs/operator.md every one of the commands", async () => {
+  const [readme, operator] = [await readDocument("README.md"), await readDocument("docs/operator.md")];
+  const shown = (flags: readonly FlagSpec[]): FlagSpec[] =>
+    flags.filter(({ name, help }) => help !== undefined && name !== "help" && name !== "version");
+  for (const { name } of shown(SERVE_FLAGS)) assertMatch(readme, new RegExp(`^\\| \`--${name}\\b`, "m"));
+  for (const { flags } of COMMANDS) {
+    for (const { name } of shown(flags)) {
+      assertMatch(operator, new RegExp(`\`[^\`\\n]*--${name}\\b[^\`\\n]*\``));
+    }
+  }
+});
+
+Deno.test("docs/operator.md has every environment variable that is read, and --help those of our own", async () => {
+  const section = /^## Environment\n(.*?)^## /ms.exec(await readDocument("docs/operator.md"))![1]!;
+  const documented = [...section.matchAll(/^\| `(\w+)`/gm)].map((match) => match[1]!);
+  assertEquals(documented.toSorted(), Object.keys(readEnvironment().env).toSorted());
+  const help = parseCommandLine(["--help"], "1.2.3");
+  assert(help.kind === "print");
+  for (const name of documented.filter((name) => name.startsWith("ZLAYER_"))) {
+    assertStringIncludes(help.text, name);
+  }
+});
+
 Deno.test("docs/operator.md has the exit codes of exit_codes.ts and every command", async () => {
-  const text = await Deno.readTextFile(new URL("../../../docs/operator.md", import.meta.url));
+  const text = await readDocument("docs/operator.md");
   const exitCodes = /^## Exit codes\n(.*?)^## /ms.exec(text)![1]!;
   const documented = [...exitCodes.matchAll(/^\| ([0-9]) +\|/gm)].map((match) => Number(match[1]));
   assertEquals(documented, Object.values(codes).toSorted());

@@ -7,7 +7,8 @@ import { Receiver } from "../../../core/transport/wireguard/receiver.ts";
 import { Device } from "../../../core/wireguard/device.ts";
 import { PeerEndpoint } from "../../../core/wireguard/endpoint.ts";
 import { nobleProvider } from "../../../core/wireguard/noble_provider.ts";
-import { UdpPort, UdpSocket } from "../../../ffi/udp_socket.ts";
+import { UdpPort } from "../../../ffi/udp_port.ts";
+import { UdpSocket } from "../../../ffi/udp_socket.ts";
 import { needing } from "../../support/test_netns.ts";
 
 Deno.test({

@@ -25,7 +25,7 @@ const CORE_MAY_FFI = /^core\/(backend|transport)\//;
 
 /** No clock, no randomness, no I/O: all of it comes in as arguments. */
 const PURE =
-  /^(ffi\/(bytes\.ts$|netlink\/)|ipc\/(frame|codec|protocol)\.ts$|core\/((errors|service)\.ts$|(ip|ipam|nat|wireguard|hash)\/|dns\/(message|zone)\.ts$|network\/))/;
+  /^(ffi\/(bytes\.ts$|netlink\/)|ipc\/(frame|codec|protocol)\.ts$|core\/((errors|service)\.ts$|(ip|ipam|nat|wireguard|hash)\/|dns\/(message|zone)\.ts$|network\/|backend\/linux\/egress_choice\.ts$))/;
 
 /** What a pure module may not touch, as a prefix of a dotted name. */
 const IMPURE = [

@@ -5,7 +5,8 @@
 import { FileDescriptor } from "../../../ffi/file_descriptor.ts";
 import { PinnedBuffer } from "../../../ffi/memory.ts";
 import { withNetns } from "../../../ffi/netns.ts";
-import { UdpPort, UdpSocket } from "../../../ffi/udp_socket.ts";
+import { UdpPort } from "../../../ffi/udp_port.ts";
+import { UdpSocket } from "../../../ffi/udp_socket.ts";
 import { parseIp } from "../../../core/ip/address.ts";
 import {
   COOKIE_REPLY_BYTES,

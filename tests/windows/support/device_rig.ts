@@ -134,3 +134,14 @@ export class DeviceRig implements AsyncDisposable {
     for (const { handshake } of news) this.news.push(`${device} ${handshake ?? "moved"}`);
   }
 }
+
+/** A test with a rig, after which nothing is left in the fakes. */
+export function rigTest(name: string, run: (rig: DeviceRig) => Promise<void>): void {
+  Deno.test(name, async () => {
+    await using rig = new DeviceRig();
+    await run(rig);
+    await rig.devices[Symbol.asyncDispose]();
+    rig.wintun.assertClean();
+    rig.host.assertClean();
+  });
+}

@@ -1,7 +1,7 @@
 /** Container networks through worker and FFI on the rig's computenetwork.dll, as their contract looks at them. */
 import { HcnContainers } from "../../../core/backend/windows/containers.ts";
 import { SILENT_LOG } from "../../../core/log.ts";
-import { decodeMarker, EMPTY_MARKER, type MarkerEntry } from "../../../core/marker.ts";
+import type { MarkerEntry } from "../../../core/marker.ts";
 import { MarkerFile } from "../../../core/marker_file.ts";
 import type { ContainersRig, SeenKind, SeenState, ServiceObserver } from "../../contract/containers/rig.ts";
 import { MemoryFiles } from "../../support/container_rig.ts";
@@ -122,8 +122,7 @@ export class LibraryRig implements ContainersRig {
   containers = this.#open();
 
   get marker(): readonly MarkerEntry[] {
-    const text = this.#files.files.get("agent_network.json");
-    return (text === undefined ? EMPTY_MARKER : decodeMarker(text)).networks;
+    return this.#files.networks;
   }
 
   nowMs(): number {

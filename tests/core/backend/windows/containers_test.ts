@@ -1,6 +1,6 @@
 /** The contract of container networks, on the fake service in memory. */
 import { MarkerFile } from "../../../../core/marker_file.ts";
-import { decodeMarker, EMPTY_MARKER, type MarkerEntry } from "../../../../core/marker.ts";
+import type { MarkerEntry } from "../../../../core/marker.ts";
 import { libraryChannel } from "../../../../core/backend/windows/channel.ts";
 import { HcnContainers } from "../../../../core/backend/windows/containers.ts";
 import { SILENT_LOG } from "../../../../core/log.ts";
@@ -11,7 +11,7 @@ import {
   type ServiceObserver,
   SYSTEM_NAMESPACE,
 } from "../../../contract/containers/rig.ts";
-import { MemoryFiles, tick } from "../../../support/container_rig.ts";
+import { drive, MemoryFiles } from "../../../support/container_rig.ts";
 import { FakeClock } from "../../../support/fake_clock.ts";
 import { FakeHcnLibrary } from "../../../support/fake_hcn/library.ts";
 import { FakeHns } from "../../../support/fake_hcn/service.ts";
@@ -109,8 +109,7 @@ class MemoryRig implements ContainersRig {
   containers = this.#open();
 
   get marker(): readonly MarkerEntry[] {
-    const text = this.#files.files.get("agent_network.json");
-    return (text === undefined ? EMPTY_MARKER : decodeMarker(text)).networks;
+    return this.#files.networks;
   }
 
   nowMs(): number {
@@ -121,12 +120,8 @@ class MemoryRig implements ContainersRig {
     this.#clock.advance(ms);
   }
 
-  async drive<T>(work: Promise<T>): Promise<T> {
-    let isDone = false;
-    const end = (): void => void (isDone = true);
-    work.then(end, end);
-    for (await tick(); !isDone; await tick()) this.#clock.advance(100);
-    return await work;
+  drive<T>(work: Promise<T>): Promise<T> {
+    return drive(work, this.#clock);
   }
 
   reopen(): void {

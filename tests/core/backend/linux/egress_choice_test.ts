@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { formatIp, parseIp } from "../../../core/ip/address.ts";
+import { formatIp, parseIp } from "../../../../core/ip/address.ts";
 import {
   chooseEgress,
   type EgressAddress,
@@ -7,7 +7,7 @@ import {
   type EgressLink,
   type EgressRoute,
   isVirtualInterface,
-} from "../../../core/network/egress.ts";
+} from "../../../../core/backend/linux/egress_choice.ts";
 
 function link(index: number, name: string, up = true): EgressLink {
   return { index, name, up, mtuBytes: 1500 };

@@ -6,8 +6,8 @@
  * source address of a connected socket.
  */
 
-import type { Egress } from "../backend/backend.ts";
-import type { IpAddress } from "../ip/address.ts";
+import type { Egress } from "../backend.ts";
+import type { IpAddress } from "../../ip/address.ts";
 
 /** A route as dumped from the kernel. */
 export interface EgressRoute {

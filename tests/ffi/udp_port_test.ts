@@ -1,7 +1,8 @@
 /** UDP sockets over loopback. */
 import { assertEquals } from "@std/assert";
 import { PinnedBuffer } from "../../ffi/memory.ts";
-import { UdpPort, UdpSocket } from "../../ffi/udp_socket.ts";
+import { UdpPort } from "../../ffi/udp_port.ts";
+import { UdpSocket } from "../../ffi/udp_socket.ts";
 import { ipToBytes, parseIp } from "../../core/ip/address.ts";
 import { waitFor } from "../support/wait_for.ts";
 

@@ -6,14 +6,12 @@
  * of /var/tmp, and removed. A missed budget is a result: the exit code is 1 only when a row could not be
  * measured, and with `CI=true` also when one was skipped.
  */
-import { join } from "@std/path";
 import { parseArgs } from "@std/cli";
-import { type BenchPlan, STAGES } from "../bench/plan.ts";
+import { setUp } from "../scripts/setup.ts";
+import { suite } from "../scripts/support/suites.ts";
 import { type CompiledExecutable, compileForTest } from "../tests/support/compiled.ts";
-import { setUp } from "./setup.ts";
-import { denoArgv, denoEnv, stream } from "./support/process.ts";
-import { REPO } from "./support/repo.ts";
-import { inNamespaces, suite } from "./support/suites.ts";
+import { type BenchPlan, STAGES } from "./plan.ts";
+import { runInNamespaces } from "./support/in_namespaces.ts";
 
 /** What the command line asks for. */
 interface Request extends Pick<BenchPlan, "stages" | "scale" | "json"> {
@@ -63,7 +61,6 @@ async function measure({ parent, stages, scale, json }: Request): Promise<number
   const cleanUp = new AsyncDisposableStack();
   cleanUp.defer(() => Deno.remove(dir, { recursive: true }));
   try {
-    await fillCache();
     const compiled = await compile();
     if ("path" in compiled) cleanUp.use(compiled);
     const plan: BenchPlan = {
@@ -74,25 +71,10 @@ async function measure({ parent, stages, scale, json }: Request): Promise<number
       strict: Deno.env.get("CI") === "true",
       compiled: "path" in compiled ? { path: compiled.path } : compiled,
     };
-    const argv = denoArgv(
-      "run",
-      "-A",
-      "--quiet",
-      "--frozen",
-      join(REPO, "bench/main.ts"),
-      JSON.stringify(plan),
-    );
-    return (await stream(inNamespaces(argv), { cwd: REPO, env: denoEnv() })).code;
+    return await runInNamespaces("bench/main.ts", [JSON.stringify(plan)], { modules: ["main.ts"] });
   } finally {
     await cleanUp.disposeAsync();
   }
-}
-
-/** Inside there is no way out to fetch a module. */
-async function fillCache(): Promise<void> {
-  const argv = denoArgv("cache", "--quiet", "--frozen", "main.ts", "bench/main.ts");
-  const { code } = await stream(argv, { cwd: REPO, env: denoEnv() });
-  if (code !== 0) throw new Error("deno cache failed: see its output");
 }
 
 async function compile(): Promise<CompiledExecutable | { readonly reason: string }> {
