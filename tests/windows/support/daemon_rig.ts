@@ -4,7 +4,7 @@ import { join } from "@std/path";
 import { OverlaydClient } from "../../../ipc/client.ts";
 import { waitFor } from "../../support/wait_for.ts";
 import { complaints, type FakeReport, type FakeRequest, FakeSystem } from "./fake_system.ts";
-import { overlaydRun, systemRun } from "./processes.ts";
+import { overlaydRun, STARTING, systemRun } from "./processes.ts";
 
 /** A process that has ended. */
 export interface Ended {
@@ -34,7 +34,7 @@ export class DaemonRig implements AsyncDisposable {
   }
 
   connect(): Promise<OverlaydClient> {
-    return OverlaydClient.connect(this.pipe, { attempts: 40 });
+    return OverlaydClient.connect(this.pipe, STARTING);
   }
 
   /** Waits until the daemon's own look at HNS is over: one that is cut short leaves its handles to the process's end. */
