@@ -108,7 +108,7 @@ Deno.test("set up, dedicated service, attach, restart, detach by GUID and by id,
       "container:c3 ready",
     ]),
   );
-  await first.shutdown();
+  await rig.shutdown(first);
   await rig.ended();
   first.close();
   const { networks, endpoints, namespaces } = rig.system.hns();
@@ -123,6 +123,7 @@ Deno.test("set up, dedicated service, attach, restart, detach by GUID and by id,
   await second.detachContainer(container("c2"));
   const left = rig.system.hns();
   assertEquals([left.endpoints.length, left.namespaces.length], [1, 2]);
+  await rig.quiet();
   const purged = await rig.run(["purge", "--stop-daemon"]);
   assertEquals(purged.code, 0, purged.out + purged.err);
   second.close();
@@ -155,7 +156,6 @@ Deno.test("purge --deployment removes the networks of one whose data directory i
   await attach(client, "c1");
   client.close();
   await rig.kill();
-  rig.system.takeReports();
   Deno.removeSync(rig.dataDir, { recursive: true });
   const bad = await rig.run(["purge", "--deployment", "a/b"]);
   assertEquals(bad.code, 1);
@@ -177,7 +177,7 @@ Deno.test("a host's adapter that gets its address late: the device has given it 
   assertEquals((await stackOf(rig)).addresses, [`10.200.0.1/28 ${BASE_VNIC}`, ...UPLINK]);
   assertEquals((await stackOf(rig)).passes[BASE_VNIC], "111 65535");
   await settled(rig);
-  await client.shutdown();
+  await rig.shutdown(client);
   await rig.ended();
 });
 
@@ -194,7 +194,7 @@ Deno.test("a network that HNS refuses leaves the address on the device", async (
   );
   await attach(client, "c1");
   assertEquals((await stackOf(rig)).addresses, [`10.200.0.1/28 ${BASE_VNIC}`, ...UPLINK]);
-  await client.shutdown();
+  await rig.shutdown(client);
   await rig.ended();
 });
 
@@ -231,8 +231,9 @@ Deno.test("what somebody changes of a device, or all of it, is put right at once
   }
   await rig.system.ask("wintun", "vanish", { adapter: GLOBAL });
   await waitFor("the adapter", isRight);
-  assertEquals((await client.status()).peerCount, 1);
-  await client.shutdown();
+  // What status has read of a device is good for a moment.
+  await waitFor("the peer", async () => (await client.status()).peerCount === 1);
+  await rig.shutdown(client);
   const { out } = await rig.exited();
   const repairs = out.split("\n").flatMap((line) => /repairing.*why="(.*)"/.exec(line)?.[1] ?? []);
   assertEquals(repairs, [
@@ -257,8 +258,7 @@ Deno.test("a daemon that is killed: the next one has the same keys, containers a
   using second = await rig.start();
   assertEquals(identityOf(await second.status(true)), before);
   await becomes(rig, stack);
-  await rig.quiet();
-  await second.shutdown();
+  await rig.shutdown(second);
   await rig.ended();
 });
 
@@ -284,7 +284,7 @@ Deno.test("an operator asks the daemon, and a second one is refused: texts and e
   const dry = await rig.run(["purge", "--dry-run", "--stop-daemon"]);
   assertEquals(dry.code, 0, dry.err);
   assertEquals((await client.status()).nodeIp, "10.200.0.1", "nothing was stopped");
-  await client.shutdown();
+  await rig.shutdown(client);
   await rig.ended();
 });
 
@@ -317,7 +317,7 @@ Deno.test("where there is no HNS the daemon runs; an attach says so [windows T35
   const error = await assertRejects(() => attach(client, "c1"));
   assertStringIncludes((error as Error).message, "no Host Networking Service");
   assertEquals((await client.status()).serviceCount, 0);
-  await client.shutdown();
+  await rig.shutdown(client);
   await rig.ended();
 });
 

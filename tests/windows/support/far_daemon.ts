@@ -58,7 +58,7 @@ try {
 // The last answer is on its way when nothing is left in the ring.
 await waitFor("the ring to be empty", isDrained);
 const { peers, publicKey, detail } = await client.status(true);
-await client.shutdown();
+await rig.shutdown(client);
 client.close();
 await rig.ended();
 const { rxBytes, txBytes, lastHandshakeUnixSecs } = peers[0]!;
