@@ -117,6 +117,7 @@ export function suite(name: SuiteName): Suite {
           ...sourceFiles("tests").filter((path) => path.endsWith("_test.ts") && isPortable(path)),
         ],
         parts: ["packages", "windows"],
+        timeoutMs: 40 * MINUTE,
         unmet: () => Promise.resolve(wineUnmet()),
       };
   }

@@ -25,7 +25,7 @@ export async function runEchoNode(args: readonly string[]): Promise<EchoSummary>
 export async function runWineNode(program: string, args: readonly string[]): Promise<string> {
   const path = `Z:\\repo\\tests\\windows\\support\\${program}`;
   const argv = [DENO_EXE, "run", "-A", "--no-check", "--cached-only", path, ...args];
-  const result = await runInWine(argv, { shareNetwork: true, timeoutMs: 180_000 });
+  const result = await runInWine(argv, { shareNetwork: true, timeoutMs: 600_000 });
   const line = result.output.split(/\r?\n/).find((one) => one.startsWith("{"));
   if (result.code !== 0 || line === undefined) throw new Error(`exit code ${result.code}: ${result.output}`);
   return line;

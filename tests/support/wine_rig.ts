@@ -24,7 +24,7 @@ import { capture, stream } from "../../scripts/support/process.ts";
 import { REPO } from "../../scripts/support/repo.ts";
 import { readReport } from "../../scripts/support/report_file.ts";
 import { buildForWindows, COMPILER } from "../../scripts/support/windows_build.ts";
-import { findWineRoot, WINE_ENV } from "../../scripts/support/wine_root.ts";
+import { findWineRoot, WINE_ENV, WINE_PREFIX } from "../../scripts/support/wine_root.ts";
 
 /** Deno in the rig. */
 export const DENO_EXE = "Z:\\deno\\deno.exe";
@@ -57,6 +57,12 @@ export interface WineTestResult extends WineResult {
 
 const DEFAULT_TIMEOUT_MS = 5 * 60_000;
 
+/**
+ * How long Wine's service manager waits for a service's process, in milliseconds. Its own 10 s, for which Windows has
+ * 30, are not enough for the start of Deno on a busy machine: the start is refused with 1053.
+ */
+const SERVICE_START_MS = 120_000;
+
 /** Runs as process 1 of the rig: builds the root that the table above describes, and enters it. */
 const ENTER = [
   "set -e",
@@ -70,6 +76,8 @@ const ENTER = [
   'mount --bind "$deno" deno; mount --bind "$build" build; mount --bind "$share/out" out',
   'up="upperdir=$stage/cache-up,workdir=$stage/cache-work"',
   'mount -t overlay -o "lowerdir=$cache,$up" overlay deno-dir',
+  `printf '\\n[%s] 1\\n"ServicesPipeTimeout"="${SERVICE_START_MS}"\\n' 'System\\\\ControlSet001\\\\Control'` +
+  ` >>".${WINE_PREFIX}/system.reg"`,
   "mount -t proc proc proc; mount --rbind /dev dev; mount -t tmpfs tmpfs run",
   // Without --net there is a loopback that is up already.
   "ip link set lo up 2>/dev/null || true",

@@ -4,6 +4,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { OverlaydClient } from "../../ipc/client.ts";
 import { denoArguments } from "../support/windows/service_rig.ts";
+import { STARTING } from "./support/processes.ts";
 
 const DAEMON = "tests/support/windows/service_main.ts";
 
@@ -30,7 +31,7 @@ async function withDaemon(
   const pipe = `\\\\.\\pipe\\zt-${crypto.randomUUID()}`;
   const dataDir = Deno.makeTempDirSync({ prefix: "zt-daemon-" });
   const child = spawn(DAEMON, "--data-dir", dataDir, "--socket", pipe);
-  const client = await OverlaydClient.connect(pipe, { attempts: 20 });
+  const client = await OverlaydClient.connect(pipe, STARTING);
   try {
     await body({ pipe, client, child });
   } catch (error) {

@@ -12,6 +12,7 @@ import { assertAlive, STATUS } from "../support/ipc_texts.ts";
 import { waitFor } from "../support/wait_for.ts";
 import { denoArguments } from "../support/windows/service_rig.ts";
 import { HandleCount } from "./support/handle_count.ts";
+import { STARTING } from "./support/processes.ts";
 
 const DAEMON = fromFileUrl(new URL("../support/windows/service_main.ts", import.meta.url));
 
@@ -34,7 +35,7 @@ async function withDaemon(body: (daemon: Daemon) => Promise<void>): Promise<void
   const child = new Deno.Command(Deno.execPath(), { args, stdout: "null" }).spawn();
   try {
     using handles = new HandleCount(child.pid);
-    using witness = await OverlaydClient.connect(pipe, { attempts: 40, callTimeoutMs: 30_000 });
+    using witness = await OverlaydClient.connect(pipe, { ...STARTING, callTimeoutMs: 120_000 });
     const exitCode = child.status.then(({ code }) => code);
     await witness.status();
     await body({ pipe, witness, handles, exitCode });
@@ -60,7 +61,6 @@ async function leavingNoHandle({ handles }: Daemon, body: () => Promise<void>): 
   await body();
   let now = NaN;
   await waitFor("the handles to be as many as before", () => (now = handles.now()) <= before + POOL_THREADS, {
-    timeoutMs: 15_000,
     intervalMs: 50,
   }).catch((error) => fail(`${error.message}: ${before} before, ${now} now`));
 }
@@ -136,5 +136,5 @@ async function standstill(count: () => number): Promise<void> {
     seen.times = count() === seen.count ? seen.times + 1 : 0;
     seen.count = count();
     return seen.times >= 60;
-  }, { timeoutMs: 60_000 });
+  });
 }

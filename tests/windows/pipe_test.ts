@@ -47,7 +47,7 @@ Deno.test("[windows T92] 1,000 clients that connect and vanish at once do not st
     raw.close();
   });
   await Promise.all([...vanishing, assertAlive(witness)]);
-  await waitFor("them to be gone", () => rig.server.connectionCount === 1, { timeoutMs: 30_000 });
+  await waitFor("them to be gone", () => rig.server.connectionCount === 1);
   await assertAlive(witness);
   await Promise.all(Array.from({ length: 20 }, async () => {
     using raw = await rig.raw();

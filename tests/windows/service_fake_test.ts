@@ -71,11 +71,12 @@ class Scm {
 }
 
 scmTest("[windows T89] states in order, with hints and rising checkpoints, exit code 0", async (scm) => {
-  const ready = Promise.withResolvers<void>();
+  const [ready, closed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const running = scm.run(async (supervisor) => {
     await ready.promise;
     supervisor.running();
     await supervisor.stopRequested;
+    await closed.promise;
     await waitFor("checkpoints", () => (scm.last()?.checkPoint ?? 0) >= 3);
     return 0;
   });
@@ -85,6 +86,7 @@ scmTest("[windows T89] states in order, with hints and rising checkpoints, exit 
   await waitFor("RUNNING", () => scm.last()?.state === STATE.running);
   assertEquals(await scm.control(1), 0);
   assertEquals([scm.last()?.state, scm.last()?.waitHint], [STATE.stopPending, 15_000]);
+  closed.resolve();
   assertEquals(await running, 0);
   assertEquals(scm.states(), [STATE.startPending, STATE.running, STATE.stopPending, STATE.stopped]);
   assertEquals(scm.last()?.exitCode, 0);

@@ -56,15 +56,21 @@ Deno.test("foreign functions run, also beside the event loop", async () => {
     "kernel32.dll",
     {
       GetCurrentProcessId: { parameters: [], result: "u32" },
-      Sleep: { parameters: ["u32"], result: "void", nonblocking: true },
+      CreateEventW: { parameters: ["pointer", "i32", "i32", "pointer"], result: "pointer" },
+      SetEvent: { parameters: ["pointer"], result: "i32" },
+      WaitForSingleObject: { parameters: ["pointer", "u32"], result: "u32", nonblocking: true },
+      CloseHandle: { parameters: ["pointer"], result: "i32" },
     } as const,
   );
   assertEquals(kernel32.symbols.GetCurrentProcessId(), Deno.pid);
-  let ticks = 0;
-  const timer = setInterval(() => ticks++, 5);
-  await kernel32.symbols.Sleep(200);
-  clearInterval(timer);
-  assert(ticks > 1, "the call held the event loop up");
+  const { CreateEventW, SetEvent, WaitForSingleObject, CloseHandle } = kernel32.symbols;
+  const event = CreateEventW(null, 0, 0, null);
+  // The call ends by what the event loop does meanwhile, or after a minute.
+  const [WAIT_OBJECT_0, minute] = [0, 60_000];
+  const waiting = WaitForSingleObject(event, minute);
+  setTimeout(() => SetEvent(event), 5);
+  assertEquals(await waiting, WAIT_OBJECT_0, "the call held the event loop up");
+  CloseHandle(event);
   kernel32.close();
 });
 

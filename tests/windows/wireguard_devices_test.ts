@@ -145,6 +145,9 @@ rigTest("peers and routes come and go on a live device, and sessions stay", asyn
   await rig.devices.ensure(specOf(B, [A]));
   rig.inject(A, packetTo(A.ip, B.ip, 1));
   await rig.take(1);
+  // One that B has not answered in time is repeated, so there may be two.
+  await waitFor("news of both", () => new Set(completed(rig)).size === 2);
+  const before = completed(rig);
   const C = node(3);
   const route = parsePrefix("192.168.7.0/24")!;
   await rig.devices.change(A.name, { set: [peerOf(C)], remove: [], addRoutes: [route], removeRoutes: [] });
@@ -161,12 +164,7 @@ rigTest("peers and routes come and go on a live device, and sessions stay", asyn
   assert(!rig.dump().routes.some(({ destination }) => destination === "192.168.7.0"));
   rig.inject(A, packetTo(A.ip, B.ip, 2));
   assertEquals(await rig.take(1), [hex(packetTo(A.ip, B.ip, 2))]);
-  await waitFor("the news", () => completed(rig).includes("zl-1-g completed"));
-  assertEquals(
-    completed(rig).filter((one) => one.startsWith(A.name)).length,
-    1,
-    "one handshake for all of it",
-  );
+  assertEquals(completed(rig), before, "no handshake for any of it");
 });
 
 rigTest("a change that the data path refuses leaves no route behind", async (rig) => {

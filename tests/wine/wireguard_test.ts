@@ -59,9 +59,10 @@ Deno.test("[windows T86] WireGuard in deno.exe: pings both ways, a rekey, an ada
     for (let sequence = 100; sequence < 120; sequence++) {
       await live.packet(`ping ${sequence} over the rekey`, (packet) => isEchoReply(packet, sequence));
     }
-    assertEquals(countInitiations(live), initiations + 1);
+    // One that is not answered in time is repeated.
+    assert(countInitiations(live) > initiations, "a new handshake");
     // One that comes within 20 ms of the one before it is passed over as a flood, and repeated after 5 s.
-    await waitFor("the new session", () => peer.lastHandshakeUnixMs !== before, { timeoutMs: 15_000 });
+    await waitFor("the new session", () => peer.lastHandshakeUnixMs !== before);
     await exchange(live, 200, "zlvanish");
     await exchange(live, 201);
     await exchange(live, 202, "zlexit");

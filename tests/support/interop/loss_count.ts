@@ -5,6 +5,8 @@ import { waitFor } from "../wait_for.ts";
 
 /** Answers after which a session is settled: half a second's. */
 const SETTLED = 25;
+/** What has not come for so long does not come. */
+const LATE_MS = 5_000;
 
 /** See the file's comment. */
 export class LossCount {
@@ -25,7 +27,7 @@ export class LossCount {
   /** Fails if something was lost since, and does not come after all. */
   async assertNone(): Promise<void> {
     const none = (): boolean => this.#ping.loss.lost <= this.#before;
-    await waitFor("late answers", none).catch(() => {});
+    await waitFor("late answers", none, { timeoutMs: LATE_MS }).catch(() => {});
     const { sent, lost } = this.#ping.loss;
     assertEquals(lost - this.#before, 0, `of ${sent}, ${this.#before} of them before`);
   }

@@ -66,7 +66,7 @@ export class ServiceRig implements AsyncDisposable {
     return await waitFor(`state ${state}`, () => {
       const status = this.database.query(this.name);
       return status.state === state ? { exitCode: status.exitCode } : undefined;
-    }, { timeoutMs: 30_000, intervalMs: 20 }).then(({ exitCode }) => exitCode);
+    }, { timeoutMs: 120_000, intervalMs: 20 }).then(({ exitCode }) => exitCode);
   }
 
   /** What it has logged. */
@@ -88,7 +88,7 @@ export class ServiceRig implements AsyncDisposable {
       } catch {
         return undefined;
       }
-    }, { timeoutMs: 30_000, intervalMs: 20 });
+    }, { intervalMs: 20 });
   }
 
   /** Waits for a file that the daemon makes. */

@@ -3,8 +3,8 @@ import { assertEquals } from "@std/assert";
 import { join } from "@std/path";
 import { OverlaydClient } from "../../../ipc/client.ts";
 import { waitFor } from "../../support/wait_for.ts";
-import { complaints, type FakeReport, type FakeRequest, FakeSystem } from "./fake_system.ts";
-import { overlaydRun, systemRun } from "./processes.ts";
+import { complaints, type FakeReport, type FakeRequest, FakeSystem, type Quiet } from "./fake_system.ts";
+import { overlaydRun, STARTING, systemRun } from "./processes.ts";
 
 /** A process that has ended. */
 export interface Ended {
@@ -19,33 +19,45 @@ export class DaemonRig implements AsyncDisposable {
   readonly dataDir: string;
   readonly pipe = `\\\\.\\pipe\\zt-${crypto.randomUUID()}`;
   readonly #children = new Set<Deno.ChildProcess>();
-  #daemon: Promise<Ended> | undefined;
+  readonly #hasHns: boolean;
+  #daemon: { readonly pid: number; readonly ended: Promise<Ended> } | undefined;
+  #quiet: Quiet | undefined;
 
   /** @param options `hasHns`: whether the host has a Host Networking Service. */
-  constructor(options: { readonly hasHns?: boolean } = {}) {
-    this.system = new FakeSystem(options);
+  constructor({ hasHns = true }: { readonly hasHns?: boolean } = {}) {
+    this.#hasHns = hasHns;
+    this.system = new FakeSystem({ hasHns });
     this.dataDir = join(this.system.root, "data");
   }
 
   /** Starts the daemon and connects to it. @param script Requests to its fakes. */
   async start(script: readonly FakeRequest[] = []): Promise<OverlaydClient> {
-    this.#daemon = this.run([], script);
+    this.#quiet = undefined;
+    this.#daemon = this.#spawn(this.#commandLine([]), script);
     return await this.connect();
   }
 
   connect(): Promise<OverlaydClient> {
-    return OverlaydClient.connect(this.pipe, { attempts: 40 });
+    return OverlaydClient.connect(this.pipe, STARTING);
   }
 
-  /** Waits until the daemon's own look at HNS is over: one that is cut short leaves its handles to the process's end. */
+  /**
+   * Has the daemon shut down, once it has no handle of HNS open. It looks at HNS by itself at any time, and a look
+   * that its end cuts short leaves handles to that; what it had before is given back, or this waits in vain.
+   */
+  async shutdown(client: OverlaydClient): Promise<void> {
+    await this.quiet();
+    await client.shutdown();
+  }
+
+  /** Waits until the daemon has no handle of HNS open. */
   async quiet(): Promise<void> {
-    let before: unknown;
-    await waitFor("HNS to be left alone", async () => {
-      const { calls, handlesOpen } = await this.system.ask("computenetwork", "counters");
-      const isOver = handlesOpen === 0 && calls === before;
-      before = calls;
-      return isOver;
-    }, { intervalMs: 200 });
+    if (!this.#hasHns) return;
+    const { pid } = this.#daemon!;
+    this.#quiet = await waitFor("handles of HNS to be closed", async () => {
+      const { calls, handlesOpen, inFlight } = await this.system.ask("computenetwork", "counters");
+      return handlesOpen === 0 && inFlight === 0 && { pid, calls };
+    });
   }
 
   /** Waits for the daemon's end, which has to be a good one with nothing kept. @returns What its fakes say. */
@@ -55,7 +67,7 @@ export class DaemonRig implements AsyncDisposable {
 
   /** The same. @returns What it has written, too. */
   async exited(): Promise<Ended & { readonly reports: FakeReport[] }> {
-    const ended = await this.#daemon!;
+    const ended = await this.#daemon!.ended;
     assertEquals(ended.code, 0, ended.out + ended.err);
     return { ...ended, reports: this.checkReports(ended.out) };
   }
@@ -63,21 +75,25 @@ export class DaemonRig implements AsyncDisposable {
   /** Asserts that the fakes of the process that has ended have nothing to complain of. */
   checkReports(hint = ""): FakeReport[] {
     const reports = this.system.takeReports();
-    assertEquals(complaints(reports), [], hint);
+    assertEquals(complaints(reports, this.#quiet), [], hint);
     return reports;
   }
 
   /** Runs a command line of the program to its end; data directory and pipe are given. */
   run(args: readonly string[], script: readonly FakeRequest[] = []): Promise<Ended> {
-    return this.#run(overlaydRun(...args, "--data-dir", this.dataDir, "--socket", this.pipe), script);
+    return this.#spawn(this.#commandLine(args), script).ended;
   }
 
   /** Runs another module in the same system. @param module Its path from `support`. */
   runModule(module: string): Promise<Ended> {
-    return this.#run(systemRun(module), []);
+    return this.#spawn(systemRun(module), []).ended;
   }
 
-  async #run(args: string[], script: readonly FakeRequest[]): Promise<Ended> {
+  #commandLine(args: readonly string[]): string[] {
+    return overlaydRun(...args, "--data-dir", this.dataDir, "--socket", this.pipe);
+  }
+
+  #spawn(args: string[], script: readonly FakeRequest[]): { pid: number; ended: Promise<Ended> } {
     const child = new Deno.Command(Deno.execPath(), {
       args,
       env: this.system.environment(script),
@@ -85,16 +101,21 @@ export class DaemonRig implements AsyncDisposable {
       stderr: "piped",
     }).spawn();
     this.#children.add(child);
+    return { pid: child.pid, ended: this.#output(child) };
+  }
+
+  async #output(child: Deno.ChildProcess): Promise<Ended> {
     const { code, stdout, stderr } = await child.output();
     this.#children.delete(child);
     const decoder = new TextDecoder();
     return { code, out: decoder.decode(stdout), err: decoder.decode(stderr) };
   }
 
-  /** Kills the daemon as the task manager does. @returns What it has written. */
+  /** Kills the daemon as the task manager does, whose fakes say nothing then. @returns What it has written. */
   async kill(): Promise<string> {
     for (const child of this.#children) child.kill("SIGKILL");
-    const ended = await this.#daemon;
+    const ended = await this.#daemon?.ended;
+    this.system.takeReports();
     return ended === undefined ? "" : ended.out + ended.err;
   }
 

@@ -16,7 +16,7 @@ import { DaemonRig } from "./daemon_rig.ts";
 import { hex, unhex } from "./wintun_calls.ts";
 
 /** How long nobody may ask for anything: a node whose test has failed ends by itself. */
-const IDLE_MS = 20_000, START_MS = 60_000;
+const IDLE_MS = 60_000, START_MS = 180_000;
 const PEER_IP = "10.200.2.1";
 
 const [port = "", peerKey = "", peerPort = ""] = Deno.args;
@@ -58,7 +58,7 @@ try {
 // The last answer is on its way when nothing is left in the ring.
 await waitFor("the ring to be empty", isDrained);
 const { peers, publicKey, detail } = await client.status(true);
-await client.shutdown();
+await rig.shutdown(client);
 client.close();
 await rig.ended();
 const { rxBytes, txBytes, lastHandshakeUnixSecs } = peers[0]!;

@@ -2,6 +2,9 @@
 import { fromFileUrl } from "@std/path";
 import { ChildLines } from "../../support/child_lines.ts";
 
+/** How a client connects to a daemon that is only starting: two minutes of tries, one a second. */
+export const STARTING = { attempts: 120 } as const;
+
 /** Command line of a module of the repository, by its path from this file. */
 export function denoRun(module: string, ...args: string[]): string[] {
   return ["run", ...FLAGS, pathOf(module), ...args];

@@ -13,7 +13,6 @@ static int violation_count;
 static SRWLOCK lock = SRWLOCK_INIT;
 static CRITICAL_SECTION state;
 static INIT_ONCE once = INIT_ONCE_STATIC_INIT;
-static bool started;
 
 char *text_of(const char *format, ...)
 {
@@ -129,7 +128,6 @@ static BOOL CALLBACK start(PINIT_ONCE unused, void *parameter, void **context)
     GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS,
                        (const wchar_t *)&start, &self);
     carry_out_environment();
-    started = true;
     start_remote();
     return TRUE;
 }
@@ -137,11 +135,6 @@ static BOOL CALLBACK start(PINIT_ONCE unused, void *parameter, void **context)
 void fake_start(void)
 {
     InitOnceExecuteOnce(&once, start, NULL, NULL);
-}
-
-bool has_started(void)
-{
-    return started;
 }
 
 bool try_fake_lock(void)

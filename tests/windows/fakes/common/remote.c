@@ -5,6 +5,11 @@
 #include "fake_private.h"
 
 #define PIPE_BYTES 65536
+#define REPORT_BYTES 65536
+
+/* Made at the start: at the end a thread that is no more may have been within the heap. */
+static HANDLE report_file = INVALID_HANDLE_VALUE;
+static struct text report;
 
 /* One line, without its end; NULL when the client went before that. */
 static char *read_line(HANDLE pipe)
@@ -46,8 +51,20 @@ static DWORD WINAPI take_requests(void *name)
     }
 }
 
+static void open_report(void)
+{
+    wchar_t directory[MAX_PATH], name[MAX_PATH], path[MAX_PATH * 2 + 32];
+    if (!GetEnvironmentVariableW(L"FAKE_REPORT", directory, MAX_PATH)) return;
+    own_name(name);
+    swprintf(path, sizeof path / sizeof *path, L"%ls\\%ls-%lu.json", directory, name, GetCurrentProcessId());
+    report = (struct text){ .data = malloc(REPORT_BYTES), .capacity = REPORT_BYTES };
+    if (!report.data) abort();
+    report_file = CreateFileW(path, GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_DELETE, NULL, CREATE_ALWAYS, 0, NULL);
+}
+
 void start_remote(void)
 {
+    open_report();
     static wchar_t pipe[MAX_PATH * 2 + 16];
     wchar_t prefix[MAX_PATH], name[MAX_PATH];
     if (!GetEnvironmentVariableW(L"FAKE_PIPE", prefix, MAX_PATH)) return;
@@ -57,9 +74,9 @@ void start_remote(void)
     if (thread) CloseHandle(thread);
 }
 
-static void write_report(const wchar_t *path)
+static void write_report(void)
 {
-    struct text report = { 0 };
+    DWORD count;
     text_append(&report, "{");
     write_violations(&report);
     /* All other threads are gone, wherever they were. */
@@ -68,21 +85,12 @@ static void write_report(const wchar_t *path)
         fake_counters(&report);
     } else text_member(&report, "unfinished", "a thread ended inside the library");
     text_append(&report, "}");
-    FILE *file = _wfopen(path, L"wb");
-    if (!file) return;
-    fwrite(report.data, 1, report.length, file);
-    fclose(file);
+    WriteFile(report_file, report.data, (DWORD)report.length, &count, NULL);
 }
 
 BOOL WINAPI DllMain(HINSTANCE module, DWORD reason, void *process_ends)
 {
-    wchar_t directory[MAX_PATH], name[MAX_PATH], path[MAX_PATH * 2 + 32];
     (void)module;
-    if (reason != DLL_PROCESS_DETACH || !process_ends || !has_started()) return TRUE;
-    if (!GetEnvironmentVariableW(L"FAKE_REPORT", directory, MAX_PATH)) return TRUE;
-    own_name(name);
-    swprintf(path, sizeof path / sizeof *path, L"%ls\\%ls-%lu.json", directory, name,
-             GetCurrentProcessId());
-    write_report(path);
+    if (reason == DLL_PROCESS_DETACH && process_ends && report_file != INVALID_HANDLE_VALUE) write_report();
     return TRUE;
 }
