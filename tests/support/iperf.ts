@@ -37,10 +37,10 @@ export async function transfer(
   const argv = ["iperf3", "--client", address, "--json", ...options];
   const end = await waitFor("the server to be free", async () => {
     // It takes a moment to be done with the one before.
-    const { end, error = "" } = JSON.parse((await from.run(argv, { timeoutMs: 30_000 })).stdout);
+    const { end, error = "" } = JSON.parse((await from.run(argv, { timeoutMs: 60_000 })).stdout);
     assert(error === "" || /busy|reset by peer|refused/.test(error), `${argv.join(" ")}: ${error}`);
     return error === "" && end;
-  }, { timeoutMs: 60_000 });
+  }, { timeoutMs: 120_000 });
   const sum = end.sum_received ?? end.sum;
   return {
     bytes: sum.bytes,
@@ -62,6 +62,6 @@ export async function transferUdp(
   await waitFor(
     `most datagrams to arrive at ${address}`,
     async () => (await transfer(from, address, argv)).lostPercent < 50,
-    { timeoutMs: 30_000 },
+    { timeoutMs: 120_000 },
   );
 }

@@ -34,8 +34,7 @@ export class IperfFlow implements AsyncDisposable {
   /** Waits for so many more seconds in which the one connection carried bytes. */
   async busySeconds(count: number, options: { readonly timeoutMs?: number } = {}): Promise<void> {
     const goal = this.#busy + count;
-    const { timeoutMs = 30_000 } = options;
-    await waitFor(`${count} more seconds of iperf3`, () => this.#busy >= goal, { timeoutMs });
+    await waitFor(`${count} more seconds of iperf3`, () => this.#busy >= goal, options);
   }
 
   /** Interval lines such as `[  5]   3.00-4.00   sec  1.19 MBytes  9.98 Mbits/sec    0   …` that are not of zero bytes. */

@@ -129,7 +129,7 @@ Deno.test("two nodes with WireGuard in user space", async (t) => {
       const healthy = ({ event, ...about }: OverlayEvent): boolean =>
         event === "peer_health_changed" && "healthy" in about && about.healthy &&
         about.pubkey === members[1]!.publicKey;
-      await waitFor("the event", () => events.some(healthy), { timeoutMs: 30_000 });
+      await waitFor("the event", () => events.some(healthy));
       unsubscribe();
     },
   );
@@ -194,7 +194,7 @@ Deno.test("two nodes with WireGuard in user space", async (t) => {
         Error,
       );
       assertMatch(refused.message, /no dedicated overlay for service x/);
-      assert(await first.host.ping(nodeIp));
+      await reach(first.host, nodeIp);
     },
   );
 

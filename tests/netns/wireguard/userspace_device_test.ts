@@ -1,5 +1,5 @@
 /** Devices in user space, whole: our backend with TUN, sockets and worker, against itself. */
-import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
+import { assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import type { DeviceChange, DevicePeer, DeviceSpec } from "../../../core/backend/backend.ts";
 import { LinuxBackend } from "../../../core/backend/linux.ts";
 import { parseIp } from "../../../core/ip/address.ts";
@@ -9,6 +9,7 @@ import { encodeKey, generateKeyPair, type KeyPair } from "../../../core/wireguar
 import { TcpFlow } from "../../../scripts/support/tcp_flow.ts";
 import { BackendNode, type NodeDevice } from "../../support/backend_node.ts";
 import { LeakAudit } from "../../support/leak_audit.ts";
+import { reach } from "../../support/reach.ts";
 import { RunningPing } from "../../support/running_ping.ts";
 import { HERE, NamedNetns, needing, testName } from "../../support/test_netns.ts";
 import { ITS_PORT, joinUnderlay, OVERLAY, UNDERLAY } from "../../support/two_hosts.ts";
@@ -113,7 +114,7 @@ liveTest(
     const [ours, its] = [newKeys(), newKeys()];
     await startNode(stack, its, ours);
     await using end = await OurEnd.start(ours, itsPeer(its));
-    assert(await HERE.ping(OVERLAY.its[0]));
+    await reach(HERE, OVERLAY.its[0]);
     await using ping = await RunningPing.start(HERE, OVERLAY.its[0]);
     let done = false;
     const answered = ping.answeredMore(100).finally(() => done = true);
@@ -141,7 +142,7 @@ liveTest(
     const [ours, its] = [newKeys(), newKeys()];
     const { netns, device, node, dir } = await startNode(stack, its, ours);
     await using _end = await OurEnd.start(ours, itsPeer(its));
-    assert(await HERE.ping(OVERLAY.its[0]));
+    await reach(HERE, OVERLAY.its[0]);
     const before = await netns.link(device.name);
     await using flow = await TcpFlow.start(HERE, netns, {
       address: OVERLAY.its[0],
