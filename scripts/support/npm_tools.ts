@@ -8,7 +8,7 @@
 import { join } from "@std/path";
 import { lastLines } from "./packages.ts";
 import { capture, print } from "./process.ts";
-import { retry } from "./retry.ts";
+import { retry, type RetryOptions } from "./retry.ts";
 
 /** A package, exactly pinned, and the file in it that is used. */
 export interface NpmTool {
@@ -53,11 +53,15 @@ export function findNpmTool(cache: string, tool: NpmTool): string | undefined {
  *
  * @returns What is wrong, or undefined.
  */
-export async function fetchNpmTool(cache: string, tool: NpmTool): Promise<string | undefined> {
+export async function fetchNpmTool(
+  cache: string,
+  tool: NpmTool,
+  options: RetryOptions = {},
+): Promise<string | undefined> {
   const spec = `${tool.name}@${tool.version}`;
   print(`setup: fetching ${spec} from npm into ${toolDir(cache, tool)}`);
   const onRetry = (problem: string): void => print(`setup: ${problem}; trying again`);
-  return await retry(() => install(cache, tool), { onRetry });
+  return await retry(() => install(cache, tool), { onRetry, ...options });
 }
 
 async function install(cache: string, tool: NpmTool): Promise<string | undefined> {
