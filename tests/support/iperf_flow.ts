@@ -2,6 +2,9 @@
 import type { NetworkPlace } from "./test_netns.ts";
 import { waitFor } from "./wait_for.ts";
 
+/** Longest that busy seconds are waited for: an emulated processor with little time of its own has few. */
+const PATIENCE_MS = 5 * 60_000;
+
 /** See the file's comment. */
 export class IperfFlow implements AsyncDisposable {
   readonly #server: Deno.ChildProcess;
@@ -34,7 +37,8 @@ export class IperfFlow implements AsyncDisposable {
   /** Waits for so many more seconds in which the one connection carried bytes. */
   async busySeconds(count: number, options: { readonly timeoutMs?: number } = {}): Promise<void> {
     const goal = this.#busy + count;
-    await waitFor(`${count} more seconds of iperf3`, () => this.#busy >= goal, options);
+    const { timeoutMs = PATIENCE_MS } = options;
+    await waitFor(`${count} more seconds of iperf3`, () => this.#busy >= goal, { timeoutMs });
   }
 
   /** Interval lines such as `[  5]   3.00-4.00   sec  1.19 MBytes  9.98 Mbits/sec    0   …` that are not of zero bytes. */
