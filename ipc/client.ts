@@ -48,6 +48,8 @@ export interface ConnectOptions {
   readonly signal?: AbortSignal;
   /** Connects once; replaceable for other transports. */
   readonly dial?: (path: string) => Promise<IpcStream>;
+  /** Waits between two tries, and rejects when the signal is aborted; tests bring their own. */
+  readonly pause?: (milliseconds: number, signal?: AbortSignal) => Promise<void>;
 }
 
 /** A response other than `err`. */
@@ -69,7 +71,7 @@ export class OverlaydClient implements Disposable, AsyncDisposable {
    * @throws {OverlayError} What the last try met: `unavailable`, `permission_denied`.
    */
   static async connect(path: string, options: ConnectOptions = {}): Promise<OverlaydClient> {
-    const { attempts = 1, callTimeoutMs, signal, dial = dialEndpoint } = options;
+    const { attempts = 1, callTimeoutMs, signal, dial = dialEndpoint, pause = delay } = options;
     const callDefaults = callTimeoutMs === undefined ? {} : { timeoutMs: callTimeoutMs };
     for (let tried = 1;; tried++) {
       signal?.throwIfAborted();
@@ -78,7 +80,7 @@ export class OverlaydClient implements Disposable, AsyncDisposable {
       } catch (error) {
         if (!(tried < attempts)) throw error;
       }
-      await delay(BACKOFF_MS[tried - 1] ?? BACKOFF_MS.at(-1)!, signal);
+      await pause(BACKOFF_MS[tried - 1] ?? BACKOFF_MS.at(-1)!, signal);
     }
   }
 

@@ -11,6 +11,7 @@ import { playOneNode } from "./demo/one_node.ts";
 import { Report } from "./demo/report.ts";
 import { Stage } from "./demo/stage.ts";
 import { playThreeNodes } from "./demo/three_nodes.ts";
+import { fetchImports } from "./support/imports.ts";
 import { installPackages, missingPackages } from "./support/packages.ts";
 import { denoArgv, denoEnv, print, stream } from "./support/process.ts";
 import { REPO } from "./support/repo.ts";
@@ -44,11 +45,8 @@ async function prepare(): Promise<string | undefined> {
     if (problem !== undefined) return problem;
   }
   // The daemon's packages as well as the demo's: there is no registry in the namespaces.
-  const { code } = await stream(denoArgv("cache", "--frozen", "--quiet", "main.ts", ...WORKERS), {
-    cwd: REPO,
-    env: denoEnv(),
-  });
-  return code === 0 ? undefined : "the daemon's packages could not be fetched from npm";
+  const problem = await fetchImports(denoArgv("cache", "--frozen", "--quiet", "main.ts", ...WORKERS));
+  return problem === undefined ? undefined : "the daemon's packages could not be fetched from npm";
 }
 
 function refuse(reason: string): number {

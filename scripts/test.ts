@@ -14,6 +14,7 @@ import { setUp } from "./setup.ts";
 import { cacheDir } from "./support/cache_dir.ts";
 import { testArgv } from "./support/deno_test.ts";
 import { DENO_2_4_2, findNpmTool } from "./support/npm_tools.ts";
+import { fetchImports } from "./support/imports.ts";
 import { denoArgv, denoEnv, print, stream } from "./support/process.ts";
 import { readReport } from "./support/report_file.ts";
 import { REPO, sourceFiles } from "./support/repo.ts";
@@ -81,16 +82,16 @@ async function run(plan: Plan): Promise<Summary[]> {
 
 /** Checks types and fills Deno's caches once, so that the suites need neither network nor compiler. */
 async function prepare(): Promise<Summary | undefined> {
-  const steps = [denoArgv("check", "--quiet", "--frozen", ...sourceFiles())];
+  const fetches = [denoArgv("cache", "--quiet", "--frozen", ...sourceFiles())];
   const deno242 = findNpmTool(cacheDir(), DENO_2_4_2);
-  if (deno242 !== undefined) steps.push([deno242, "cache", "--quiet", "--no-lock", ...compiledEntries()]);
-  for (const argv of steps) {
-    const { code } = await stream(argv, { cwd: REPO, env: denoEnv() });
-    if (code !== 0) {
-      return { ...EMPTY_SUMMARY, failed: 1, failures: [`${argv.slice(0, 2).join(" ")}: see its output`] };
-    }
+  if (deno242 !== undefined) fetches.push([deno242, "cache", "--quiet", "--no-lock", ...compiledEntries()]);
+  for (const argv of fetches) {
+    const problem = await fetchImports(argv);
+    if (problem !== undefined) return { ...EMPTY_SUMMARY, failed: 1, failures: [problem] };
   }
-  return undefined;
+  const check = denoArgv("check", "--quiet", "--frozen", ...sourceFiles());
+  const { code } = await stream(check, { cwd: REPO, env: denoEnv() });
+  return code === 0 ? undefined : { ...EMPTY_SUMMARY, failed: 1, failures: ["deno check: see its output"] };
 }
 
 /** What tests compile on Deno 2.4.2, whose npm cache has an index of its own. */

@@ -7,17 +7,20 @@
  */
 import { setUp } from "./setup.ts";
 import { cacheDir } from "./support/cache_dir.ts";
+import { fetchImports } from "./support/imports.ts";
 import { DENO_2_4_2, findNpmTool } from "./support/npm_tools.ts";
 import { denoArgv, denoEnv, print, stream } from "./support/process.ts";
 import { REPO, sourceFiles } from "./support/repo.ts";
 
-/** A command line, or why there is none. */
+/** A command line, or why there is none; what it needs of the network has been fetched. */
 type Step = () => Promise<readonly string[] | string>;
 
 const STEPS: Readonly<Record<string, Step>> = {
   fmt: () => Promise.resolve(denoArgv("fmt", "--check")),
   lint: () => Promise.resolve(denoArgv("lint")),
-  check: () => Promise.resolve(denoArgv("check", "--quiet", "--frozen", ...sourceFiles())),
+  check: async () =>
+    await fetchImports(denoArgv("cache", "--quiet", "--frozen", ...sourceFiles())) ??
+      denoArgv("check", "--quiet", "--frozen", ...sourceFiles()),
   check242: checkOn242,
 };
 
@@ -30,7 +33,8 @@ async function checkOn242(): Promise<readonly string[] | string> {
   const deno = findNpmTool(cacheDir(), DENO_2_4_2);
   if (deno === undefined) return lacks.join("; ");
   const files = sourceFiles().filter((path) => !NOT_PROGRAM.test(path));
-  return [deno, "check", "--quiet", "--no-lock", ...files];
+  return await fetchImports([deno, "cache", "--quiet", "--no-lock", ...files]) ??
+    [deno, "check", "--quiet", "--no-lock", ...files];
 }
 
 async function main(args: readonly string[]): Promise<number> {

@@ -39,7 +39,7 @@ export async function runIperf(
     await waitFor("iperf3 listens", async () => (await tunnel.server.must(["ss", "-ltn"])).includes(":5201"));
     const text = await tunnel.client.must(
       ["iperf3", "-c", tunnel.address, "-t", String(seconds), "-J", ...options],
-      { timeoutMs: (seconds + 30) * 1000 },
+      { timeoutMs: (seconds + 120) * 1000 },
     );
     return countedOf(JSON.parse(text).end);
   } finally {

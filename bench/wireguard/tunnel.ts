@@ -132,7 +132,7 @@ export async function finishTunnel(
   parts: Pick<Tunnel, "pids" | "handshakes"> & { readonly address?: string },
 ): Promise<Tunnel> {
   const { address = "10.0.0.2" } = parts;
-  await waitFor("the tunnel works", () => ends[0].ping(address), { timeoutMs: 10_000 });
+  await waitFor("the tunnel works", () => ends[0].ping(address));
   return finish(stack, ends, { ...parts, address });
 }
 

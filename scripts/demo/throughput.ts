@@ -25,7 +25,7 @@ async function byIperf3(from: NetworkPlace, to: NetworkPlace, address: string): 
   try {
     await waitFor("iperf3 to listen", async () => (await to.must(["ss", "-Htln"])).includes(":5201"));
     const text = await from.must(["iperf3", "--client", address, "--time", String(SECONDS), "--json"], {
-      timeoutMs: SECONDS * 1_000 + 20_000,
+      timeoutMs: SECONDS * 1_000 + 120_000,
     });
     return JSON.parse(text).end.sum_received.bits_per_second;
   } finally {

@@ -8,6 +8,7 @@
 import { join } from "@std/path";
 import { lastLines } from "./packages.ts";
 import { capture, print } from "./process.ts";
+import { retry, type RetryOptions } from "./retry.ts";
 
 /** A package, exactly pinned, and the file in it that is used. */
 export interface NpmTool {
@@ -44,18 +45,27 @@ export const DENO_WINDOWS: NpmTool = {
 /** Path of the tool's file if it has been fetched, else undefined. */
 export function findNpmTool(cache: string, tool: NpmTool): string | undefined {
   const path = join(toolDir(cache, tool), tool.file);
-  try {
-    return Deno.statSync(path).isFile ? path : undefined;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
+  return isFile(path) ? path : undefined;
 }
 
-/** Fetches the tool with `npm install`; scripts of packages do not run. @returns What is wrong, or undefined. */
-export async function fetchNpmTool(cache: string, tool: NpmTool): Promise<string | undefined> {
+/**
+ * Fetches the tool with `npm install`; scripts of packages do not run. Tried again when the network fails.
+ *
+ * @returns What is wrong, or undefined.
+ */
+export async function fetchNpmTool(
+  cache: string,
+  tool: NpmTool,
+  options: RetryOptions = {},
+): Promise<string | undefined> {
   const spec = `${tool.name}@${tool.version}`;
   print(`setup: fetching ${spec} from npm into ${toolDir(cache, tool)}`);
+  const onRetry = (problem: string): void => print(`setup: ${problem}; trying again`);
+  return await retry(() => install(cache, tool), { onRetry, ...options });
+}
+
+async function install(cache: string, tool: NpmTool): Promise<string | undefined> {
+  const spec = `${tool.name}@${tool.version}`;
   await Deno.mkdir(join(cache, "npm"), { recursive: true });
   const temp = await Deno.makeTempDir({ dir: join(cache, "npm"), prefix: "new-" });
   try {
@@ -65,13 +75,36 @@ export async function fetchNpmTool(cache: string, tool: NpmTool): Promise<string
       { cwd: temp },
     );
     if (result.code !== 0) return `npm install ${spec} failed: ${lastLines(result)}`;
+    // npm ends well without a package that it calls optional, as Deno's own executable is.
+    if (!isFile(join(temp, tool.file))) return `npm install ${spec} brought no ${tool.file}`;
     await Deno.chmod(join(temp, tool.file), 0o755);
-    await Deno.rename(temp, toolDir(cache, tool)).catch((error) => {
-      if (findNpmTool(cache, tool) === undefined) throw error;
-    });
+    await moveIntoPlace(temp, cache, tool);
     return undefined;
   } finally {
     await Deno.remove(temp, { recursive: true }).catch(() => {});
+  }
+}
+
+/** Another set-up that was faster wins; what is left of one that did not come to its end goes. */
+async function moveIntoPlace(from: string, cache: string, tool: NpmTool): Promise<void> {
+  if (findNpmTool(cache, tool) !== undefined) return;
+  const to = toolDir(cache, tool);
+  await Deno.remove(to, { recursive: true }).catch(ignoreMissing);
+  await Deno.rename(from, to).catch((error) => {
+    if (findNpmTool(cache, tool) === undefined) throw error;
+  });
+}
+
+function ignoreMissing(error: unknown): void {
+  if (!(error instanceof Deno.errors.NotFound)) throw error;
+}
+
+function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
   }
 }
 

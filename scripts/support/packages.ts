@@ -1,5 +1,6 @@
 /** The Debian packages that the rigs need, how each is recognised, and how the missing ones are installed. */
 import { capture, print, type RunResult, stream } from "./process.ts";
+import { retry } from "./retry.ts";
 
 /** A Debian package and a file that is there once it is installed. */
 export interface DebianPackage {
@@ -73,25 +74,38 @@ export function missingPackages(): DebianPackage[] {
 }
 
 /**
- * Runs `apt-get` with the lists as they are and, when that fails, once more after `apt-get update`, which is
- * what stale or absent lists need.
+ * Runs `apt-get` with the lists as they are and, when that fails, again after `apt-get update`, which is what stale
+ * or absent lists need, and after a while, which is what a network needs that is away for a moment.
  *
  * @returns What is wrong, or undefined.
  */
 export async function aptGet(args: readonly string[], cwd: string): Promise<string | undefined> {
   const first = await quietly(["apt-get", ...APT_OPTIONS, ...args], cwd);
   if (first.code === 0) return undefined;
-  const problem = await aptUpdate();
-  if (problem !== undefined) return problem;
-  const second = await quietly(["apt-get", ...APT_OPTIONS, ...args], cwd);
-  return second.code === 0 ? undefined : `apt-get ${args[0]} failed: ${lastLines(second)}`;
+  const again = async (): Promise<string | undefined> => {
+    // What an installation that was cut off has left half done stands in the way of every other.
+    if (args[0] === "install") await quietly(["dpkg", "--configure", "-a"], "/");
+    const problem = await updateOnce();
+    if (problem !== undefined) return problem;
+    const { code, ...said } = await quietly(["apt-get", ...APT_OPTIONS, ...args], cwd);
+    return code === 0 ? undefined : `apt-get ${args[0]} failed: ${lastLines(said)}`;
+  };
+  return await retry(again, { onRetry });
 }
 
-/** Fetches apt's lists anew. @returns What is wrong, or undefined. */
+/** Fetches apt's lists anew, and tries that again. @returns What is wrong, or undefined. */
 export async function aptUpdate(): Promise<string | undefined> {
+  return await retry(updateOnce, { onRetry });
+}
+
+async function updateOnce(): Promise<string | undefined> {
   print("setup: apt-get update");
   const update = await quietly(["apt-get", ...APT_OPTIONS, "update"], "/");
   return update.code === 0 ? undefined : `apt-get update failed: ${lastLines(update)}`;
+}
+
+function onRetry(problem: string): void {
+  print(`setup: ${problem}; trying again`);
 }
 
 /** Installs packages without their recommendations; needs root. @returns What is wrong, or undefined. */
@@ -99,8 +113,11 @@ export async function installPackages(names: readonly string[]): Promise<string 
   return await aptGet(["install", "-y", "--no-install-recommends", ...names], "/");
 }
 
-/** Quiet, waiting for another apt, never asking. */
-const APT_OPTIONS = ["-q", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0"] as const;
+/** Quiet, waiting for another apt, trying downloads again, never asking. */
+const APT_OPTIONS = [
+  ...["-q", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0"],
+  ...["-o", "Acquire::Retries=3"],
+] as const;
 
 async function quietly(argv: readonly string[], cwd: string): Promise<RunResult> {
   const env = { DEBIAN_FRONTEND: "noninteractive" };
@@ -109,7 +126,7 @@ async function quietly(argv: readonly string[], cwd: string): Promise<RunResult>
 }
 
 /** The last three lines of what a command said, on one line. */
-export function lastLines({ stdout, stderr }: RunResult): string {
+export function lastLines({ stdout, stderr }: Pick<RunResult, "stdout" | "stderr">): string {
   const lines = `${stdout}\n${stderr}`.split("\n").map((line) => line.trim()).filter((line) => line !== "");
   return lines.slice(-3).join(" | ");
 }

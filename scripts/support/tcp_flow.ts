@@ -64,8 +64,7 @@ export class TcpFlow implements AsyncDisposable {
   /** Waits until so many more bytes have arrived. */
   async receivedMore(bytes: number, options: { readonly timeoutMs?: number } = {}): Promise<void> {
     const goal = this.#received + bytes;
-    const { timeoutMs = 20_000 } = options;
-    await waitFor(`${bytes} more bytes of the TCP flow`, () => this.#received >= goal, { timeoutMs });
+    await waitFor(`${bytes} more bytes of the TCP flow`, () => this.#received >= goal, options);
   }
 
   /** Ends the flow in order and waits until its last byte has arrived. */

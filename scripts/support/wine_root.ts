@@ -10,12 +10,13 @@
 import { join } from "@std/path";
 import { aptUpdate, findProgram, lastLines } from "./packages.ts";
 import { capture, print, type RunOptions } from "./process.ts";
+import { retry } from "./retry.ts";
 
 const SUITE = "trixie";
 /** Changes whenever a root made by another version of this file must not be used. */
 const RECIPE = `${SUITE}-1`;
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const BUILD_TIMEOUT_MS = 10 * 60_000;
+const BUILD_TIMEOUT_MS = 30 * 60_000;
 
 /** Where the prefix is inside the root. */
 export const WINE_PREFIX = "/prefix";
@@ -56,12 +57,21 @@ export async function buildWineRoot(cache: string): Promise<string | undefined> 
   const work = await Deno.makeTempDir({ dir: parent, prefix: "new-" });
   try {
     print(`setup: building Debian ${SUITE} with Wine into ${parent}`);
-    const problem = await bootstrap(work) ?? await makePrefix(join(work, "root"));
+    const problem = await bootstrapPatiently(work) ?? await makePrefix(join(work, "root"));
     if (problem === undefined) await Deno.rename(join(work, "root"), join(parent, `root-${RECIPE}`));
     return problem;
   } finally {
     await Deno.remove(work, { recursive: true });
   }
+}
+
+/** {@linkcode bootstrap}, from the start again when the network fails. */
+async function bootstrapPatiently(work: string): Promise<string | undefined> {
+  const attempt = async (): Promise<string | undefined> => {
+    await Deno.remove(join(work, "root"), { recursive: true }).catch(() => {});
+    return await bootstrap(work);
+  };
+  return await retry(attempt, { onRetry: (problem) => print(`setup: ${problem}; trying again`) });
 }
 
 /** Unpacks and configures Debian below `work`, through the mirror, proxy and checks that apt has here. */

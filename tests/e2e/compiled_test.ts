@@ -28,7 +28,7 @@ Deno.test("the compiled executable attaches containers by its own commands, and 
     return stdout;
   };
   try {
-    await (await OverlaydClient.connect(socket, { attempts: 20 }))[Symbol.asyncDispose]();
+    await (await OverlaydClient.connect(socket, { attempts: 100 }))[Symbol.asyncDispose]();
     await operate("call", '{"op":"set_local_node_id","node_id":1}');
     await operate("service", "add", "web");
     for (const { pid } of [a, b]) await operate("attach", "--pid", String(pid), "--service", "web");

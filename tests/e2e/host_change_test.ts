@@ -7,8 +7,12 @@ import { reusePid } from "../support/pid_reuse.ts";
 import { Container } from "../support/test_netns.ts";
 import { waitFor } from "../support/wait_for.ts";
 
-/** Time within which the daemon puts its own things right. */
-const REPAIR_MS = 2_000;
+/**
+ * Time within which the daemon has put its own things right. It waits a fraction of a second after it was told (the
+ * engine's tests hold it to that, by a clock that they move); the rest is for a busy machine. The look around that
+ * comes every 30 s finds the same: it must not be what this time is enough for.
+ */
+const REPAIR_MS = 20_000;
 
 /** Waits until nothing is wrong with a node. */
 async function settled(node: OverlayNode, containers: readonly Container[]): Promise<void> {
@@ -20,7 +24,7 @@ async function settled(node: OverlayNode, containers: readonly Container[]): Pro
   }
 }
 
-Deno.test("a bridge deleted by hand is back within 2 s with its ports, and pings work again", async () => {
+Deno.test("a bridge deleted by hand is back at once with its ports, and pings work again", async () => {
   await using _audit = await LeakAudit.begin();
   await using node = await OverlayNode.start();
   await using a = await Container.start();
@@ -52,7 +56,7 @@ for (
     },
   ]
 ) {
-  Deno.test(`a container's host link that is ${what} by hand is put right within 2 s`, async () => {
+  Deno.test(`a container's host link that is ${what} by hand is put right at once`, async () => {
     await using _audit = await LeakAudit.begin();
     await using node = await OverlayNode.start();
     await using a = await Container.start();
@@ -68,7 +72,7 @@ for (
   });
 }
 
-Deno.test("a bridge that lost its address has it back within 2 s", async () => {
+Deno.test("a bridge that lost its address has it back at once", async () => {
   await using _audit = await LeakAudit.begin();
   await using node = await OverlayNode.start();
   await using a = await Container.start();

@@ -1,5 +1,5 @@
 /** The daemon ends and comes back; the data plane does not notice. */
-import { assert, assertEquals, assertGreater, assertLess, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertRejects } from "@std/assert";
 import { join } from "@std/path";
 import { LeakAudit } from "../support/leak_audit.ts";
 import { auditNode } from "../support/node_audit.ts";
@@ -102,9 +102,7 @@ for (
     await Deno.writeTextFile(marker, MARKER);
     const before = await footprint(node, containers);
     const { socket } = node.daemon;
-    const { code, ms } = await node.end(signal);
-    assertEquals(code, 0);
-    assertLess(ms, 5_000);
+    assertEquals((await node.end(signal)).code, 0, "exit code 1: it took longer and was cut off");
     await assertRejects(() => Deno.lstat(socket), Deno.errors.NotFound);
     assertEquals(await Deno.readTextFile(marker), MARKER);
     assertEquals(await footprint(node, containers), before);

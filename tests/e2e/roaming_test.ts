@@ -43,7 +43,7 @@ async function place(node: OverlayNode): Promise<string | undefined> {
 }
 
 async function isAt(node: OverlayNode, wanted: string): Promise<void> {
-  await waitFor(`${wanted} in status`, async () => await place(node) === wanted, { timeoutMs: 15_000 });
+  await waitFor(`${wanted} in status`, async () => await place(node) === wanted);
 }
 
 /** Waits until a place is in the database, where it survives `kill -9`. */
@@ -53,7 +53,7 @@ async function isKept(node: OverlayNode, wanted: string): Promise<void> {
     return db.prepare("SELECT document FROM heard_endpoints").all().some(({ document }) =>
       String(document).includes(`"${wanted}"`)
     );
-  }, { timeoutMs: 15_000 });
+  });
 }
 
 Deno.test("a peer moves under a running ping: it is told healthy, shown where it is, and found there after kill -9", async () => {
@@ -76,7 +76,7 @@ Deno.test("a peer moves under a running ping: it is told healthy, shown where it
     });
     assertEquals(await place(node), endpoint(1, WG_PORT, 4));
     await cluster.underlay.move(other.host, ELSEWHERE);
-    await ping.answeredMore(20, { timeoutMs: 30_000 });
+    await ping.answeredMore(20);
     await isAt(node, moved);
     await ping.answeredMore(20);
   }

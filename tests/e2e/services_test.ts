@@ -1,5 +1,5 @@
 /** Many callers at once: one bridge per service, every attach succeeds, `status` keeps answering. */
-import { assert, assertEquals, assertLess } from "@std/assert";
+import { assert, assertEquals, assertGreater } from "@std/assert";
 import type { OverlaydClient } from "../../ipc/client.ts";
 import { LeakAudit } from "../support/leak_audit.ts";
 import { auditNode } from "../support/node_audit.ts";
@@ -48,10 +48,11 @@ const SERVICES = 20;
 const CONTAINERS_PER_SERVICE = 10;
 
 /**
- * Bound on the slowest hundredth of the answers to `status`. Far above the budget (20 ms), which the benchmark holds
- * the daemon to: here two cores also run this test and the start of `ip` in between.
+ * Answers to `status` that there are at least while 200 containers are attached, or detached, one asked for after the
+ * other. Seen are 100 and more; a daemon that worked on through the burst gave one or two. How long they take is for the benchmark to
+ * tell, which holds the daemon to 20 ms: here it depends on what else the machine does.
  */
-const STATUS_P99_MS = 100;
+const MIN_ANSWERS = 10;
 
 Deno.test("200 containers attached at once all get in, and status keeps answering", async () => {
   await using _audit = await LeakAudit.begin();
@@ -70,10 +71,10 @@ Deno.test("200 containers attached at once all get in, and status keeps answerin
     const at = i % SERVICES;
     return node.attach(container, services[at]!, { client: clients[at]! });
   }));
-  const times = await statusTimes(node, attaching);
+  const answers = await statusAnswers(node, attaching);
   const ips = await attaching;
   assertEquals(new Set(ips).size, containers.length);
-  assertLess(percentile(times, 0.99), STATUS_P99_MS, `status took up to ${Math.max(...times)} ms`);
+  assertGreater(answers, MIN_ANSWERS - 1, "answers to status during the attaches");
   assertEquals(await auditNode(node, containers), []);
   const last = containers.length - 1;
   assert(await containers[0]!.ping(ips[last]!), "the first does not reach the last");
@@ -81,32 +82,19 @@ Deno.test("200 containers attached at once all get in, and status keeps answerin
   const detaching = Promise.all(
     containers.map((container, i) => clients[i % SERVICES]!.detachContainer(pidHandle(container))),
   );
-  const detachTimes = await statusTimes(node, detaching);
+  const answersThen = await statusAnswers(node, detaching);
   await detaching;
-  assertLess(
-    percentile(detachTimes, 0.99),
-    STATUS_P99_MS,
-    `status took up to ${Math.max(...detachTimes)} ms`,
-  );
+  assertGreater(answersThen, MIN_ANSWERS - 1, "answers to status during the detaches");
   assertEquals(await auditNode(node, containers), []);
   assertEquals((await node.ownLinks()).length, SERVICES);
 });
 
-/** Asks for `status` over and over until the work is done, on a connection of its own. */
-async function statusTimes(node: OverlayNode, work: Promise<unknown>): Promise<number[]> {
+/** Asks for `status` over and over until the work is done, on a connection of its own. @returns How often it was told. */
+async function statusAnswers(node: OverlayNode, work: Promise<unknown>): Promise<number> {
   using client = await node.connect();
   let isDone = false;
   void work.then(() => isDone = true, () => isDone = true);
-  const times: number[] = [];
-  while (!isDone) {
-    const start = performance.now();
-    await client.status();
-    times.push(performance.now() - start);
-  }
-  return times;
-}
-
-function percentile(values: readonly number[], part: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))]!;
+  let answers = 0;
+  for (; !isDone; answers++) await client.status();
+  return answers;
 }

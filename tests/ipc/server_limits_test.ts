@@ -1,4 +1,4 @@
-import { assertEquals, assertLess, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { encodeFrame, MAX_FRAME_BYTES } from "../../ipc/frame.ts";
 import { listenEndpoint } from "../../ipc/listener.ts";
 import { IpcServer } from "../../ipc/server.ts";
@@ -110,9 +110,7 @@ Deno.test("close() does not wait for a request longer than its grace", async () 
   using raw = await rig.raw();
   await raw.send(requestFrame('{"op":"nat_tick"}', 1));
   await begun.promise;
-  const started = performance.now();
-  await rig.server.close(50);
-  assertLess(performance.now() - started, 1000);
+  await rig.server.close(50); // resolves at all, with the request still under way
   assertEquals(await raw.receive(), undefined);
   work.resolve();
   await waitFor("the connection to be forgotten", () => rig.server.connectionCount === 0);
@@ -140,6 +138,7 @@ async function withProcess(
   const file = new URL(`../support/${script}`, import.meta.url).pathname;
   const child = new Deno.Command("/bin/sh", {
     args: ["-c", `ulimit -n ${descriptors}; exec "$0" run -A "$1" "$2"`, Deno.execPath(), file, path],
+    env: { DENO_NO_UPDATE_CHECK: "1" }, // which takes descriptors too, whenever it likes
     stdout: "piped",
     stderr: "inherit",
   }).spawn();
@@ -147,9 +146,18 @@ async function withProcess(
   try {
     await body(lines);
   } finally {
-    child.kill("SIGKILL");
+    endQuietly(child);
     await lines.close();
     await child.status;
+  }
+}
+
+/** Kills a process that may have ended by itself, which is not the error to tell then. */
+function endQuietly(child: Deno.ChildProcess): void {
+  try {
+    child.kill("SIGKILL");
+  } catch {
+    // It has ended.
   }
 }
 

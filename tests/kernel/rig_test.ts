@@ -5,7 +5,7 @@ import { commandInGuest, runInGuest } from "../support/kernel_rig.ts";
 Deno.test("commandInGuest() returns the exit code and the console; the host keeps its files", async () => {
   const path = `/var/tmp/zt-guest-${crypto.randomUUID()}`;
   const script = `echo written > ${path} && cat ${path} && uname -r && exit 7`;
-  const result = await commandInGuest(["sh", "-c", script], { timeoutMs: 120_000 });
+  const result = await commandInGuest(["sh", "-c", script], { timeoutMs: 20 * 60_000 });
   assertEquals(result.code, 7, result.log);
   assertEquals(result.timedOut, false);
   assertStringIncludes(result.log, "written");
@@ -14,7 +14,7 @@ Deno.test("commandInGuest() returns the exit code and the console; the host keep
 });
 
 Deno.test("runInGuest() reports failed and ignored tests as such", async () => {
-  const result = await runInGuest(["tests/kernel/testdata/failing_guest.ts"], { timeoutMs: 180_000 });
+  const result = await runInGuest(["tests/kernel/testdata/failing_guest.ts"], { timeoutMs: 20 * 60_000 });
   assertEquals(result.code, 1, result.log);
   assert(!("problem" in result.cases), result.log);
   const outcomes = result.cases.map(({ name, outcome }) => `${name}: ${outcome}`);

@@ -62,9 +62,7 @@ Deno.test("a log that nobody reads neither blocks nor grows without bound", () =
     }
     assertLess(growth, 64 * 1024 * 1024);
     daemon.kill("SIGTERM");
-    const { code, ms } = await daemon.ended();
-    assertEquals(code, 0);
-    assertLess(ms, 5000);
+    assertEquals((await daemon.ended()).code, 0);
   }));
 
 Deno.test("closed standard streams are no trouble", () =>

@@ -28,25 +28,45 @@ export async function iperfServer(place: NamedNetns): Promise<AsyncDisposable> {
   };
 }
 
-/** Moves data to a server, by default 16 MB of TCP. @param options More options of iperf3. */
+/** Longest that one transfer may take, in milliseconds, and that transfers are tried. */
+const ONE_MS = 5 * 60_000, ALL_MS = 10 * 60_000;
+
+/** Moves data to a server. @param options More options of iperf3. */
 export async function transfer(
   from: NetworkPlace,
   address: string,
-  options: readonly string[] = ["--bytes", "16M"],
+  options: readonly string[],
 ): Promise<Transfer> {
   const argv = ["iperf3", "--client", address, "--json", ...options];
   const end = await waitFor("the server to be free", async () => {
     // It takes a moment to be done with the one before.
-    const { end, error = "" } = JSON.parse((await from.run(argv, { timeoutMs: 30_000 })).stdout);
+    const { end, error = "" } = JSON.parse((await from.run(argv, { timeoutMs: ONE_MS })).stdout);
     assert(error === "" || /busy|reset by peer|refused/.test(error), `${argv.join(" ")}: ${error}`);
     return error === "" && end;
-  }, { timeoutMs: 60_000 });
+  }, { timeoutMs: ALL_MS });
   const sum = end.sum_received ?? end.sum;
   return {
     bytes: sum.bytes,
     bitsPerSecond: sum.bits_per_second,
     lostPercent: end.sum?.lost_percent ?? 0,
   };
+}
+
+/**
+ * Moves so many MiB by TCP until half of a transfer arrived: iperf3 tells what had arrived when the sender was done,
+ * and on a busy machine that may have been done while all of it was in the sockets still.
+ */
+export async function transferTcp(
+  from: NetworkPlace,
+  address: string,
+  { mib, reverse = false }: { readonly mib: number; readonly reverse?: boolean },
+): Promise<void> {
+  const argv = ["--bytes", `${mib}M`, ...(reverse ? ["--reverse"] : [])];
+  await waitFor(
+    `TCP ${reverse ? "from" : "to"} ${address}`,
+    async () => (await transfer(from, address, argv)).bytes >= mib * 2 ** 19,
+    { timeoutMs: ALL_MS },
+  );
 }
 
 /**
@@ -62,6 +82,6 @@ export async function transferUdp(
   await waitFor(
     `most datagrams to arrive at ${address}`,
     async () => (await transfer(from, address, argv)).lostPercent < 50,
-    { timeoutMs: 30_000 },
+    { timeoutMs: ALL_MS },
   );
 }

@@ -2,6 +2,9 @@
 import type { NetworkPlace } from "./test_netns.ts";
 import { waitFor } from "./wait_for.ts";
 
+/** Longest that busy seconds are waited for: an emulated processor with little time of its own has few. */
+const PATIENCE_MS = 5 * 60_000;
+
 /** See the file's comment. */
 export class IperfFlow implements AsyncDisposable {
   readonly #server: Deno.ChildProcess;
@@ -34,7 +37,7 @@ export class IperfFlow implements AsyncDisposable {
   /** Waits for so many more seconds in which the one connection carried bytes. */
   async busySeconds(count: number, options: { readonly timeoutMs?: number } = {}): Promise<void> {
     const goal = this.#busy + count;
-    const { timeoutMs = 30_000 } = options;
+    const { timeoutMs = PATIENCE_MS } = options;
     await waitFor(`${count} more seconds of iperf3`, () => this.#busy >= goal, { timeoutMs });
   }
 

@@ -19,7 +19,7 @@ import { buildInitramfs, programPath } from "./kernel/initramfs.ts";
 
 /** How a guest is run. */
 export interface GuestOptions {
-  /** Kills the guest after so many milliseconds. Default 8 minutes. */
+  /** Kills the guest after so many milliseconds. Default an hour. */
   readonly timeoutMs?: number;
   /** Given the guest's console as it comes, boot messages included. */
   readonly onOutput?: (text: string) => void;
@@ -41,7 +41,7 @@ export interface GuestTestResult extends GuestResult {
   readonly cases: readonly TestCase[] | { readonly problem: string };
 }
 
-const DEFAULT_TIMEOUT_MS = 8 * 60_000;
+const DEFAULT_TIMEOUT_MS = 60 * 60_000;
 
 /** Why this machine cannot run a guest, or undefined when it can. */
 export function guestUnmet(): string | undefined {

@@ -29,9 +29,9 @@ export class LeakAudit implements AsyncDisposable {
     return (await inventory()).filter((item) => !this.#before.has(item)).sort();
   }
 
-  /** Fails with the list when something is still left after `timeoutMs` (default 5000). */
+  /** Fails with the list when something is still left after `timeoutMs` (default 60,000). */
   async assertNoLeaks(options: { readonly timeoutMs?: number } = {}): Promise<void> {
-    const deadline = performance.now() + (options.timeoutMs ?? 5_000);
+    const deadline = performance.now() + (options.timeoutMs ?? 60_000);
     let left = await this.leaks();
     while (left.length > 0 && performance.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 20));

@@ -37,11 +37,10 @@ export interface HasPid {
   readonly pid: number;
 }
 
-/** How a daemon ended, and how long that took from the moment it was waited for. */
+/** How a daemon ended. */
 export interface DaemonEnd {
   readonly code: number;
   readonly signal: Deno.Signal | null;
-  readonly ms: number;
   readonly stderr: string;
 }
 

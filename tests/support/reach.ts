@@ -8,7 +8,7 @@ export async function reach(
   address: string,
   options: { readonly size?: number } = {},
 ): Promise<void> {
-  await waitFor(`${address} to answer`, () => from.ping(address, options), { timeoutMs: 20_000 });
+  await waitFor(`${address} to answer`, () => from.ping(address, options));
 }
 
 /** Starts so many containers; the stack ends them. */

@@ -32,8 +32,7 @@ export class RunningPing implements AsyncDisposable {
   /** Waits until so many more requests are answered. */
   async answeredMore(count: number, options: { readonly timeoutMs?: number } = {}): Promise<void> {
     const goal = this.#answered.size + count;
-    const { timeoutMs = 10_000 } = options;
-    await waitFor(`${count} more answers to ping`, () => this.#answered.size >= goal, { timeoutMs });
+    await waitFor(`${count} more answers to ping`, () => this.#answered.size >= goal, options);
   }
 
   /**

@@ -12,6 +12,9 @@ function print(line: string): void {
 }
 
 if (import.meta.main) {
+  // Deno takes two descriptors for signals when its event loop begins to turn, and panics if there are none. As in the
+  // daemon that has been done before anybody can connect.
+  Deno.addSignalListener("SIGTERM", () => Deno.exit(0));
   const service = new FakeService();
   service.recording = false;
   const server = new IpcServer({

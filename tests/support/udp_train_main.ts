@@ -1,8 +1,8 @@
 /**
  * A process that sends UDP datagrams of one size in trains (`UDP_SEGMENT`), or receives datagrams and checks them.
  *
- * Arguments: `receive <count> <bytes>` prints `ready <port>`, then how many were right and how many receipts they
- * came by; `send <address> <port> <count> <bytes> <train>` sends trains of so many.
+ * Arguments: `receive <count> <bytes>` prints `ready <port>`, then how many were right, how many receipts they came by
+ * and how many were wrong; `send <address> <port> <count> <bytes> <train>` sends trains of so many.
  */
 import { UdpPort } from "../../ffi/udp_port.ts";
 import { UdpSocket } from "../../ffi/udp_socket.ts";
@@ -12,6 +12,9 @@ import { ipToBytes, parseIp } from "../../core/ip/address.ts";
 const [mode, ...args] = Deno.args;
 const arena = new Arena();
 const say = (text: string): void => void Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`));
+
+/** How long the first datagram is waited for, while the sender starts, and each that follows. */
+const FIRST_MS = 120_000, NEXT_MS = 5_000;
 
 /** Datagram `index` as both sides make it: its number, then bytes that depend on it. */
 function fill(index: number, at: number, bytes: number): void {
@@ -31,16 +34,22 @@ async function receive(count: number, bytes: number): Promise<void> {
   say(`ready ${socket.port}`);
   const seen = new Set<number>();
   let receipts = 0;
-  for (const end = performance.now() + 5_000; seen.size < count && performance.now() < end;) {
+  let wrong = 0;
+  for (let end = performance.now() + FIRST_MS; seen.size < count && performance.now() < end;) {
     const length = port.receive(INBOX, RECEIPT_BYTES);
-    if (length < 0) await new Promise((resolve) => setTimeout(resolve, 1));
-    else receipts++;
+    if (length < 0) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      continue;
+    }
+    receipts++;
+    end = performance.now() + NEXT_MS;
     for (let at = 0; at < length; at += port.segmentBytes) {
       const own = Math.min(port.segmentBytes, length - at);
       if (own === bytes && isRight(INBOX + at, own)) seen.add(arena.view.getUint32(INBOX + at));
+      else wrong++;
     }
   }
-  say(`${seen.size} ${receipts}`);
+  say(`${seen.size} ${receipts} ${wrong}`);
 }
 
 function send(address: string, port: number, options: { count: number; bytes: number; train: number }): void {

@@ -120,7 +120,7 @@ Deno.test("2,000 hostile frames, slow clients and silent ones: status is answere
     const over = new AbortController();
     const watching = watch(client, over.signal);
     const dribbling = Array.from({ length: 10 }, () => dribble(rig.path, over.signal));
-    await Promise.all(Array.from({ length: 4 }, () => attack(rig.path, 500, random)))
+    await Promise.all(Array.from({ length: 4 }, () => attack(rig.path, 500, { random })))
       .finally(() => over.abort());
     await Promise.all(dribbling);
     assertGreater((await watching).answers, 10);

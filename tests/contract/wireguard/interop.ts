@@ -75,6 +75,6 @@ async function loseNothingAtRekey(pair: InteropPair, initiator: "ours" | "theirs
   const after = await to.peerIs("a renewed session", renewed, { timeoutMs: REKEY_TIMEOUT_MS });
   const age = after.latestHandshake - latestHandshake;
   assert(age < RENEWED_BY_SECONDS, `the session was renewed after ${age} s`);
-  await ping.answeredMore(ANSWERS_AFTER_REKEY, { timeoutMs: 30_000 });
+  await ping.answeredMore(ANSWERS_AFTER_REKEY, { timeoutMs: 60_000 });
   await losses.assertNone();
 }

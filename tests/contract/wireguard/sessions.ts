@@ -76,7 +76,7 @@ const simultaneous: Scenario = {
       await theirs.peerIs("an initiation", ({ txBytes }) => txBytes > 0);
       const before = await icmpSent(ours);
       pings.push(ours.host.ping(theirs.addresses[0]));
-      await waitFor("a packet of ours", async () => await icmpSent(ours) > before, { timeoutMs: 20_000 });
+      await waitFor("a packet of ours", async () => await icmpSent(ours) > before);
     } finally {
       Deno.kill(ours.pid, "SIGCONT");
     }

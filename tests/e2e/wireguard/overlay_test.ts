@@ -125,11 +125,11 @@ Deno.test("two nodes with WireGuard in user space", async (t) => {
       assertEquals([publicKey, peers.map((peer) => peer.publicKey)], [members[0]!.publicKey, [
         members[1]!.publicKey,
       ]]);
-      assert(Math.abs(Date.now() / 1000 - peers[0]!.lastHandshakeUnixSecs) < 60);
+      assert(Math.abs(Date.now() / 1000 - peers[0]!.lastHandshakeUnixSecs) < 300);
       const healthy = ({ event, ...about }: OverlayEvent): boolean =>
         event === "peer_health_changed" && "healthy" in about && about.healthy &&
         about.pubkey === members[1]!.publicKey;
-      await waitFor("the event", () => events.some(healthy), { timeoutMs: 30_000 });
+      await waitFor("the event", () => events.some(healthy));
       unsubscribe();
     },
   );
@@ -194,7 +194,7 @@ Deno.test("two nodes with WireGuard in user space", async (t) => {
         Error,
       );
       assertMatch(refused.message, /no dedicated overlay for service x/);
-      assert(await first.host.ping(nodeIp));
+      await reach(first.host, nodeIp);
     },
   );
 

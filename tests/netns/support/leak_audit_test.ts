@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { LeakAudit } from "../../support/leak_audit.ts";
 import { Container, HERE, NamedNetns, testName } from "../../support/test_netns.ts";
+import { waitFor } from "../../support/wait_for.ts";
 
 Deno.test("LeakAudit finds nothing where nothing is left", async () => {
   await using _audit = await LeakAudit.begin();
@@ -59,6 +60,9 @@ const PLANTS: { name: string; want: RegExp; plant: () => Promise<() => Promise<u
     want: /^process \d+ sleep$/,
     plant: async () => {
       const container = await Container.start();
+      // The shell that it begins as.
+      const name = (): string => Deno.readTextFileSync(`/proc/${container.pid}/comm`).trim();
+      await waitFor("it to sleep", () => name() === "sleep");
       return () => container.kill();
     },
   },

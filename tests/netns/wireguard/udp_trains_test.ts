@@ -43,7 +43,7 @@ async function tunnel(stack: AsyncDisposableStack): Promise<[NamedNetns, NamedNe
       },
     });
   }
-  await waitFor("the tunnel works", () => ends[0].ping("10.0.0.2"), { timeoutMs: 10_000 });
+  await waitFor("the tunnel works", () => ends[0].ping("10.0.0.2"));
   return [...ends];
 }
 
@@ -57,7 +57,7 @@ function spawn(netns: NamedNetns, args: readonly (string | number)[]): Deno.Chil
   }).spawn();
 }
 
-/** Sends datagrams from one end to the other. @returns How many arrived unchanged, and by how many receipts. */
+/** Sends datagrams from one end to the other. @returns How many arrived unchanged, by how many receipts, and how many changed. */
 async function transfer(
   [from, to]: readonly [NamedNetns, NamedNetns],
   { count, bytes, train }: { readonly count: number; readonly bytes: number; readonly train: number },
@@ -86,10 +86,14 @@ Deno.test({
     const rows = [[1_200, 1_392, 40], [1_200, 1_391, 40], [1_200, 64, 60], [300, 1_000, 1], [120, 3_000, 1]];
     for (const [count, bytes, train] of rows as [number, number, number][]) {
       await t.step(`${train} of ${bytes} bytes`, async () => {
-        const [right, receipts] = await transfer(ends, { count, bytes, train });
-        assertEquals(right, count);
+        const receipts = await waitFor("all to arrive", async () => {
+          // A busy machine may drop some; it changes none.
+          const [right, receipts, wrong] = await transfer(ends, { count, bytes, train });
+          assertEquals(wrong, 0);
+          return right === count && receipts;
+        }, { timeoutMs: 5 * 60_000 });
         // Trains stay together all the way, where the kernel takes them.
-        if (train > 1) assert(receipts! < count / 4, `${receipts} receipts`);
+        if (train > 1) assert(receipts < count / 4, `${receipts} receipts`);
       });
     }
   },

@@ -1,14 +1,16 @@
 /** Devices in user space, whole: our backend with TUN, sockets and worker, against itself. */
-import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
+import { assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import type { DeviceChange, DevicePeer, DeviceSpec } from "../../../core/backend/backend.ts";
 import { LinuxBackend } from "../../../core/backend/linux.ts";
 import { parseIp } from "../../../core/ip/address.ts";
 import { parsePrefix } from "../../../core/ip/prefix.ts";
 import { SILENT_LOG } from "../../../core/log.ts";
 import { encodeKey, generateKeyPair, type KeyPair } from "../../../core/wireguard/keys.ts";
-import { iperfServer } from "../../support/iperf.ts";
+import { TcpFlow } from "../../../scripts/support/tcp_flow.ts";
 import { BackendNode, type NodeDevice } from "../../support/backend_node.ts";
 import { LeakAudit } from "../../support/leak_audit.ts";
+import { reach } from "../../support/reach.ts";
+import { RunningPing } from "../../support/running_ping.ts";
 import { HERE, NamedNetns, needing, testName } from "../../support/test_netns.ts";
 import { ITS_PORT, joinUnderlay, OVERLAY, UNDERLAY } from "../../support/two_hosts.ts";
 import { waitFor } from "../../support/wait_for.ts";
@@ -112,12 +114,12 @@ liveTest(
     const [ours, its] = [newKeys(), newKeys()];
     await startNode(stack, its, ours);
     await using end = await OurEnd.start(ours, itsPeer(its));
-    assert(await HERE.ping(OVERLAY.its[0]));
-    const pings = HERE.run(["ping", "-n", "-q", "-i", "0.005", "-c", "300", "-W", "1", OVERLAY.its[0]]);
+    await reach(HERE, OVERLAY.its[0]);
+    await using ping = await RunningPing.start(HERE, OVERLAY.its[0]);
     let done = false;
-    void pings.finally(() => done = true);
+    const answered = ping.answeredMore(100).finally(() => done = true);
     let changes = 0;
-    for (; !done; changes++) {
+    for (; !done || changes <= 20; changes++) {
       const extra = parsePrefix(`10.77.${changes % 200}.0/24`)!;
       const [peer] = end.spec.peers;
       await end.backend.changeDevice(end.link, {
@@ -125,25 +127,28 @@ liveTest(
         set: [{ ...peer!, allowedIps: changes % 2 === 0 ? peer!.allowedIps : [...peer!.allowedIps, extra] }],
       });
     }
-    assertMatch((await pings).stdout, /300 packets transmitted, 300 received/);
-    assert(changes > 20, `${changes} changes`);
+    await answered;
+    await ping.answeredMore(5);
+    assertEquals(ping.loss.lost, 0, `lost of ${ping.loss.sent} during ${changes} changes`);
     assertEquals((await end.backend.readDevice(end.link)).peers.length, 1);
   },
 );
 
 liveTest(
   "a process killed and started again keeps link and routes, and TCP goes on",
-  ["iperf3"],
+  [],
   async () => {
     await using stack = new AsyncDisposableStack();
     const [ours, its] = [newKeys(), newKeys()];
     const { netns, device, node, dir } = await startNode(stack, its, ours);
     await using _end = await OurEnd.start(ours, itsPeer(its));
-    assert(await HERE.ping(OVERLAY.its[0]));
+    await reach(HERE, OVERLAY.its[0]);
     const before = await netns.link(device.name);
-    await using _server = await iperfServer(netns);
-    const flow = HERE.run(["iperf3", "-c", OVERLAY.its[0], "-t", "8", "-J"]);
-    await waitFor("the flow runs", async () => (await node.read(device.name)).peers[0]!.rxBytes > 1_000_000);
+    await using flow = await TcpFlow.start(HERE, netns, {
+      address: OVERLAY.its[0],
+      bytesPerSecond: 4_000_000,
+    });
+    await flow.receivedMore(1_000_000);
     await node.kill();
     assertEquals((await netns.link(device.name))!.ifindex, before!.ifindex, "the link stays");
     assertEquals((await netns.addresses(device.name)).length, 2, "addresses stay");
@@ -151,10 +156,9 @@ liveTest(
     // It knows where the other end is and shakes hands at once; otherwise the other end would, after 15 s.
     const peers = device.peers.map((peer) => ({ ...peer, endpoint: `${UNDERLAY.ours[0]}:${OUR_PORT}` }));
     await again.ask({ op: "ensure", device: { ...device, peers } });
-    const { code, stdout } = await flow;
-    assertEquals(code, 0, stdout.slice(-500));
-    const last = JSON.parse(stdout).intervals.at(-1).sum;
-    assert(last.bytes > 100_000, `the last second moved ${last.bytes} bytes`);
+    await flow.receivedMore(1_000_000);
+    const { sentBytes, receivedBytes, isIntact } = await flow.finish();
+    assertEquals([receivedBytes, isIntact], [sentBytes, true]);
   },
 );
 

@@ -7,8 +7,8 @@ export const MAIN: string = fromFileUrl(new URL("../../../main.ts", import.meta.
 /** The product around a scripted engine. */
 export const SCRIPTED_MAIN: string = fromFileUrl(new URL("./scripted_main.ts", import.meta.url));
 
-/** Longest that a test waits for anything, in milliseconds. The guest of the kernel rig emulates its processor. */
-const PATIENCE_MS = Deno.env.get("ZLAYER_TEST_GUEST") === "1" ? 120_000 : 20_000;
+/** Longest that a test waits for anything, in milliseconds: for a busy machine, and one that emulates its processor. */
+const PATIENCE_MS = 10 * 60_000;
 
 /** How a process is started. */
 export interface SpawnOptions {
@@ -131,13 +131,14 @@ export class DaemonProcess implements AsyncDisposable {
     this.#child.kill(signal);
   }
 
-  /** Waits for the end; resolves to exit code, and how long it took from this call. */
-  async ended(): Promise<{ code: number; signal: Deno.Signal | null; ms: number; stderr: string }> {
-    const start = performance.now();
+  /**
+   * Waits for the end. One by SIGTERM or SIGINT with exit code 0 took less than 5 s by the daemon's own clock: it cuts
+   * off what takes longer and ends with 1.
+   */
+  async ended(): Promise<{ code: number; signal: Deno.Signal | null; stderr: string }> {
     const { code, signal } = await withTimeout(this.#status, "the process to end");
-    const ms = performance.now() - start;
     await this.#logged;
-    return { code, signal, ms, stderr: await this.#stderr };
+    return { code, signal, stderr: await this.#stderr };
   }
 
   /** Log lines so far. */
@@ -202,7 +203,7 @@ async function withTimeout<T>(promise: Promise<T>, what: string): Promise<T> {
 function command(args: readonly string[], options: SpawnOptions): Deno.Command {
   const program = ["run", "-A", "--quiet", options.entry ?? SCRIPTED_MAIN, ...args];
   const common = {
-    env: { NO_COLOR: "1", RUST_LOG: "", ZLAYER_DATA_DIR: "", ...options.env },
+    env: { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", RUST_LOG: "", ZLAYER_DATA_DIR: "", ...options.env },
     stdin: "null",
     stdout: options.stdout ?? "piped",
     stderr: "piped",

@@ -75,7 +75,7 @@ export class WireGuardGoEnd extends WireGuardEnd {
       stderr: "null",
     }).spawn();
     const answers = async (): Promise<boolean> => (await this.host.run(["wg", "show", this.link])).code === 0;
-    await waitFor("wireguard-go answers", answers, { timeoutMs: 30_000 });
+    await waitFor("wireguard-go answers", answers);
     await bringUp(this, (...addresses) => this.addAddresses(...addresses));
   }
 

@@ -123,7 +123,7 @@ export abstract class WireGuardEnd implements AsyncDisposable {
   ): Promise<PeerState> {
     let last: PeerState | undefined;
     return await waitFor(what, async () => fits(last = await this.peer()) && last, {
-      timeoutMs: options.timeoutMs ?? 30_000,
+      timeoutMs: options.timeoutMs ?? 60_000,
       intervalMs: 50,
     }).catch((error) => {
       throw new Error(`${error.message}; it is ${JSON.stringify(last)}`);

@@ -148,7 +148,7 @@ Deno.test("nothing is asked of a service that hangs; when it is back, what is mi
 /** A moment of the clock. */
 async function moment(rig: ContainerRig): Promise<void> {
   rig.node.clock.advance(500);
-  for (let i = 0; i < 5; i++) await new Promise((resolve) => setTimeout(resolve, 0));
+  await tick();
 }
 
 Deno.test("a base network that is gone is made again under its id, with the endpoints that were on it", async () => {
