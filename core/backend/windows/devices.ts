@@ -8,7 +8,7 @@
 import type { IpHelper } from "../../../ffi/iphlpapi.ts";
 import { canBindWindowsUdp } from "../../../ffi/windows/udp_socket.ts";
 import type { Wintun } from "../../../ffi/wintun.ts";
-import { describeError, NotFoundError } from "../../errors.ts";
+import { AlreadyExistsError, describeError, NotFoundError } from "../../errors.ts";
 import { type IpAddress, ipEquals } from "../../ip/address.ts";
 import { canonicalPrefix, type IpPrefix, prefixEquals } from "../../ip/prefix.ts";
 import type { Log } from "../../log.ts";
@@ -226,7 +226,12 @@ export class WindowsDevices implements AsyncDisposable {
 
   async #findOrStart(spec: DeviceSpec): Promise<Running> {
     const present = this.#running.get(spec.name);
-    if (present?.device.isAlive && present.spec.tag === spec.tag) return present;
+    if (present?.device.isAlive) {
+      if (present.spec.tag === spec.tag) return present;
+      throw new AlreadyExistsError(
+        `WireGuard device '${spec.name}' already exists: owned by ${present.spec.tag}; remove it first`,
+      );
+    }
     await this.#stop(spec.name);
     return await this.#start(spec);
   }
