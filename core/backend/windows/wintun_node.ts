@@ -120,7 +120,7 @@ export class WintunNode implements NodeDevices, AddressSharing {
   }
 
   /**
-   * Tells of devices that ended by themselves, whose address, routes or MTU somebody has changed, or whose address
+   * Tells of devices that ended by themselves, whose address, routes, MTU or forwarding somebody has changed, or whose address
    * has gone to another adapter.
    */
   watch(onChange: (name: string) => void): Promise<() => void> {

@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { isInterfaceUp, setInterface, setUpTunnel } from "../../../../core/backend/windows/interfaces.ts";
+import { readInterface, setInterface, setUpTunnel } from "../../../../core/backend/windows/interfaces.ts";
 import { Win32Error } from "../../../../ffi/windows/win32_error.ts";
 import { FakeIpHelper } from "../../../support/fake_ip_helper.ts";
 
@@ -64,11 +64,15 @@ Deno.test("an interface that is gone is no error, and a refusal is one", () => {
   }
 });
 
-Deno.test("isInterfaceUp() tells connected ones from others", () => {
+Deno.test("readInterface() tells what the stack has, by family, and of none that it does not know", () => {
   const host = new FakeIpHelper();
-  assertEquals(isInterfaceUp(host, { luid: LUID, family: 4 }), false);
+  assertEquals(readInterface(host, { luid: LUID, family: 4 }), undefined);
   const made = host.add(LUID, "zl-1-g");
-  assertEquals(isInterfaceUp(host, { luid: LUID, family: 4 }), true);
+  const fresh = { mtuBytes: 0, forwarding: false, weakHost: false, isConnected: true };
+  assertEquals(readInterface(host, { luid: LUID, family: 4 }), fresh);
   made.connected = false;
-  assertEquals(isInterfaceUp(host, { luid: LUID, family: 4 }), false);
+  setInterface(host, { luid: LUID, family: 6 }, { mtuBytes: 1420, forwarding: true, weakHost: true });
+  assertEquals(readInterface(host, { luid: LUID, family: 4 }), { ...fresh, isConnected: false });
+  const changed = { mtuBytes: 1420, forwarding: true, weakHost: true, isConnected: false };
+  assertEquals(readInterface(host, { luid: LUID, family: 6 }), changed);
 });
