@@ -120,7 +120,8 @@ for (const { name, op, more } of STRAYS) {
     await host.backend.ensureDevice(own);
     assertEquals(sorted(await picture()), sorted(before));
     stop();
-    assertEquals(host.stack.counters().notificationsOpen, 0);
+    await host.backend.removeDevice(own.name, own.tag);
+    assertEquals(host.stack.counters().notificationsOpen, 0, "neither the watch's nor the data path's");
   });
 }
 

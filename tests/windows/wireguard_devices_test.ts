@@ -279,6 +279,7 @@ Deno.test("without Wintun there is an error that names the places and where to g
   await using devices = new WindowsDevices({
     wintun: () => Wintun.open(places),
     ipHelper: () => openIpHelper(fakePath("iphlpapi_fake.dll")),
+    ipHelperPath: fakePath("iphlpapi_fake.dll"),
     isOwnVnic: () => false,
     log: SILENT_LOG,
     onNews: () => {},

@@ -76,6 +76,29 @@ pairTest(
   },
 );
 
+pairTest("a peer is answered from where it asked as long as the way leads by there", async (parts) => {
+  const { rig, sockets } = parts;
+  const other = "1689399633543168";
+  rig.host.request("interface", { luid: other, alias: "Ethernet 2", address: "192.0.2.10/24" });
+  const sourcesOf = async (mark: number): Promise<(string | null)[]> => {
+    sockets.request("sends");
+    rig.inject(A, packetTo(A.ip, B.ip, mark));
+    assertEquals(await rig.take(1), [hex(packetTo(A.ip, B.ip, mark))]);
+    return sockets.request("sends").sends.map(({ source }: { source: string | null }) => source);
+  };
+  const becomes = async (name: string, source: string | null): Promise<void> => {
+    let mark = 10;
+    await waitFor(name, async () => (await sourcesOf(mark++)).every((one) => one === source));
+  };
+  await becomes("an answer from where it asked", "127.0.0.1");
+  const route = { luid: other, destination: "127.0.0.1/32", nextHop: "192.0.2.1" };
+  rig.host.request("route", route);
+  await becomes("the way by another interface", null);
+  rig.host.request("route", { ...route, present: false });
+  await becomes("the way back", "127.0.0.1");
+  rig.host.request("interface", { luid: other, present: false });
+});
+
 for (const system of [{ segments: false }, { coalesces: false }, { messages: false }]) {
   pairTest(`without ${Object.keys(system)[0]} the packets arrive all the same`, exchange, system);
 }

@@ -38,6 +38,8 @@ export interface WindowsDeviceTools {
   readonly wintun: () => Wintun;
   /** Opens IP Helper. */
   readonly ipHelper: () => IpHelper;
+  /** Path of its library, for the threads of the data paths. */
+  readonly ipHelperPath: string;
   /** Whether an interface is the host's virtual adapter of a container network of ours, which may have the address. */
   readonly isOwnVnic: AddressTools["isOwnVnic"];
   readonly log: Log;
@@ -256,12 +258,13 @@ export class WindowsDevices implements AsyncDisposable {
   }
 
   async #start(spec: DeviceSpec): Promise<Running> {
-    const { log, onNews, winsock } = this.#tools;
+    const { log, onNews, winsock, ipHelperPath } = this.#tools;
     const ipHelper = this.#tools.ipHelper();
     await using undo = new AsyncDisposableStack();
     const tunnel = await WindowsTunnel.create(this.#tools.wintun(), spec.name, {
       guid: adapterGuid(deploymentOf(spec.tag), spec.name),
       isPresent: (luid) => ipHelper.hasInterface(luid),
+      ipHelper: ipHelperPath,
       ...winsock === undefined ? {} : { winsock },
     });
     const device = undo.use(await UserspaceDevice.start(tunnel));

@@ -64,6 +64,7 @@ export class WintunNode implements NodeDevices, AddressSharing {
     this.#devices = new WindowsDevices({
       wintun: () => this.#openWintun(),
       ipHelper: () => this.#openIpHelper(),
+      ipHelperPath: options.libraries.ipHelper,
       isOwnVnic: (holder) => this.#isOwnVnic(holder),
       log: options.log,
       onNews: (device, news) => {
