@@ -122,6 +122,12 @@ Deno.test("changeInterface() leaves alone what is not said, but for what Windows
   assertEquals(row, golden(168, { 0: Array(144).fill(1), 148: Array(20).fill(1) }));
 });
 
+Deno.test("changeInterface() switches off as it switches on", () => {
+  const row = new Uint8Array(168).fill(1);
+  changeInterface(row, { forwarding: false, weakHost: false });
+  assertEquals([...row.subarray(40, 45)], [1, 0, 0, 0, 1]);
+});
+
 Deno.test("decodeInterface() reads each field at its place", () => {
   const state = { mtuBytes: 0, forwarding: false, weakHost: false, isConnected: false };
   const rows: { set: Record<number, number[]>; want: Partial<typeof state> }[] = [

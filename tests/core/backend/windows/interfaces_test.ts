@@ -20,6 +20,21 @@ Deno.test("[windows T83] [windows T84] the MTU is set for both families, and for
   assertEquals(settings(host, 6), { mtu: 1420, site: 0, forwarding: 0 });
 });
 
+for (const family of [4, 6] as const) {
+  Deno.test(`a tunnel of IPv${family} forwards in that family, and looks for nobody on its link in either`, async () => {
+    const host = new FakeIpHelper();
+    const { rows } = host.add(LUID, "zl-1-g");
+    for (const row of Object.values(rows)) row.fill(3, 52, 60);
+    const pause = (): Promise<void> => Promise.resolve();
+    await setUpTunnel({ ipHelper: host, pause }, LUID, { mtuBytes: 1420, family });
+    for (const one of [4, 6] as const) {
+      // RouterDiscoveryBehavior and DadTransmits.
+      assertEquals([...rows[one].subarray(52, 60)], new Array(8).fill(0));
+      assertEquals(settings(host, one), { mtu: 1420, site: 0, forwarding: one === family ? 1 : 0 });
+    }
+  });
+}
+
 Deno.test("[windows T83] a stack that does not know the interface yet is asked again, every 100 ms", async () => {
   const host = new FakeIpHelper();
   host.add(LUID, "zl-1-g").unknownFor = { 4: 7, 6: Infinity };
