@@ -152,6 +152,8 @@ export interface InventoryEntry {
   readonly up: boolean;
   /** Of a device that this process would have to move the packets of, and does not. */
   readonly isDead?: boolean;
+  /** Of a device that packets of others do not pass any more, because somebody has switched that off. */
+  readonly isBarred?: boolean;
   /** Bridge that the link is a port of. */
   readonly master?: string;
   readonly mtuBytes: number;

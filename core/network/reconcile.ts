@@ -96,6 +96,7 @@ function networkAction(want: DesiredNetwork, have: InventoryEntry | undefined): 
 function deviceAction(want: DesiredDevice, have: InventoryEntry | undefined): RepairAction[] {
   const why = linkProblem(want.tag, have) ??
     (have!.isDead === true ? "has lost its data path" : undefined) ??
+    (have!.isBarred === true ? "does not forward" : undefined) ??
     (have!.mtuBytes !== want.mtuBytes ? `MTU is ${have!.mtuBytes}` : undefined) ??
     (hasAddress(have!, want.address) ? undefined : "lost its address") ??
     (sameRoutes(have!.routes, want.routes) ? undefined : "has other routes");

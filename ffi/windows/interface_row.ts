@@ -59,12 +59,22 @@ export function changeInterface(row: Uint8Array, change: InterfaceChange): void 
   }
 }
 
-/** Whether the interface of a row that was read is connected to anything. */
-export function isConnected(row: Uint8Array): boolean {
-  return row[156] !== 0;
+/** What a row that was read says. */
+export interface InterfaceState {
+  readonly mtuBytes: number;
+  readonly forwarding: boolean;
+  /** Both when sending and when receiving. */
+  readonly weakHost: boolean;
+  /** To anything. */
+  readonly isConnected: boolean;
 }
 
-/** MTU of a row that was read, bytes. */
-export function mtuOf(row: Uint8Array): number {
-  return new DataView(row.buffer, row.byteOffset, row.byteLength).getUint32(152, true);
+/** Reads a row. */
+export function decodeInterface(row: Uint8Array): InterfaceState {
+  return {
+    mtuBytes: new DataView(row.buffer, row.byteOffset, row.byteLength).getUint32(152, true),
+    forwarding: row[41] !== 0,
+    weakHost: row[42] !== 0 && row[43] !== 0,
+    isConnected: row[156] !== 0,
+  };
 }

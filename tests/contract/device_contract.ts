@@ -1,6 +1,6 @@
 /** What every `NetworkBackend` does with WireGuard devices; part of `backend_contract.ts`. */
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import type { DevicePeer, DeviceSpec } from "../../core/backend/backend.ts";
 import { AlreadyExistsError, NotFoundError, UnsupportedError } from "../../core/errors.ts";
 import { parseIp } from "../../core/ip/address.ts";
@@ -42,6 +42,7 @@ export function deviceTests(test: Register): void {
   );
   test("watch() tells when a device is deleted by hand, until it is stopped", watchedDevice);
   test("a peer set without an endpoint keeps the one it has", unsaidEndpoint);
+  test("a device of another tag is not taken over, and stays as it is", anothersDevice);
   missingDeviceTests(test);
 }
 
@@ -76,6 +77,21 @@ async function unsaidEndpoint({ backend }: ContractRig): Promise<void> {
   const isSame = (one: DevicePeer): boolean => one.publicKey.join() === unsaid.publicKey.join();
   assertEquals(peers.find(isSame)?.endpoint, endpoint, "a peer set without an endpoint keeps the one it has");
   await backend.removeDevice(DEVICE.name, DEVICE.tag);
+}
+
+async function anothersDevice({ backend, host }: ContractRig): Promise<void> {
+  await backend.ensureDevice(DEVICE);
+  const before = await host.link(DEVICE.name);
+  const theirs = { ...DEVICE, tag: `${INSTALLATION}:service-web`, privateKey: key(16), mtuBytes: 1380 };
+  const error = await assertRejects(() => backend.ensureDevice(theirs), AlreadyExistsError, "already exists");
+  assertStringIncludes(error.message, DEVICE.name);
+  assertEquals(await host.link(DEVICE.name), before);
+  assertEquals((await backend.readDevice(DEVICE.name)).listenPort, DEVICE.listenPort);
+  await backend.removeDevice(DEVICE.name, theirs.tag);
+  assert(await host.link(DEVICE.name));
+  await backend.removeDevice(DEVICE.name, DEVICE.tag);
+  await backend.ensureDevice(theirs);
+  await backend.removeDevice(DEVICE.name, theirs.tag);
 }
 
 async function listedDevice({ backend, host }: ContractRig): Promise<void> {

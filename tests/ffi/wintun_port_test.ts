@@ -4,6 +4,8 @@ import { PinnedBuffer } from "../../ffi/memory.ts";
 import { Win32Error } from "../../ffi/windows/win32_error.ts";
 import { type WintunCalls, WintunPort } from "../../ffi/wintun_port.ts";
 
+const SESSION = 0x5e55_0001n;
+
 /** What a session has to say next: a packet, or the last error. */
 type Next = readonly number[] | number;
 
@@ -18,7 +20,7 @@ class FakeRings {
 
   /** Reads to 100, behind 12 bytes for a header. */
   port(): WintunPort {
-    return new WintunPort(this.calls, 1n, this.#memory, { readOffset: 100, headerBytes: 12 });
+    return new WintunPort(this.calls, SESSION, this.#memory, { readOffset: 100, headerBytes: 12 });
   }
 
   /** What was read, header included. */
@@ -45,26 +47,31 @@ class FakeRings {
   get calls(): WintunCalls {
     return {
       wintun: {
-        WintunReceivePacket: (_session, size) => {
+        WintunReceivePacket: (session, size) => {
+          assertEquals(session, SESSION);
           const next = this.receives.shift() ?? 259;
           this.log.push(`receive ${typeof next === "number" ? next : "packet"}`);
           if (typeof next === "number") return this.#fail(next);
           new Uint32Array(Deno.UnsafePointerView.getArrayBuffer(size!, 4))[0] = next.length;
           return this.#keep(next);
         },
-        WintunReleaseReceivePacket: (_session, packet) => {
+        WintunReleaseReceivePacket: (session, packet) => {
+          assertEquals(session, SESSION);
           // What was not copied before is lost, as in a real ring.
           this.#buffers.get(packet)!.bytes.fill(0xdd);
           this.log.push("release");
         },
-        WintunAllocateSendPacket: (_session, size) => {
+        WintunAllocateSendPacket: (session, size) => {
+          assertEquals(session, SESSION);
           const next = this.allocations.shift() ?? [];
           if (typeof next !== "number") return this.#keep(new Array(size).fill(0xcd));
           this.log.push(`allocate ${next}`);
           return this.#fail(next);
         },
-        WintunSendPacket: (_session, packet) =>
-          void this.log.push(`send ${this.#buffers.get(packet)!.bytes.join(" ")}`),
+        WintunSendPacket: (session, packet) => {
+          assertEquals(session, SESSION);
+          this.log.push(`send ${this.#buffers.get(packet)!.bytes.join(" ")}`);
+        },
       },
       kernel32: {
         GetLastError: () => this.#lastError,
@@ -123,6 +130,13 @@ Deno.test("[windows T87] a packet that finds the ring full is dropped and counte
 Deno.test("[windows T87] nothing is allocated for what is no packet", () => {
   const rings = new FakeRings([]);
   const port = rings.port();
-  for (const size of [0, 65_536]) rings.write(port, new Uint8Array(size));
-  assertEquals(rings.log, []);
+  for (const size of [0, 65_536]) assertEquals(rings.write(port, new Uint8Array(size)), true);
+  assertEquals([rings.log, port.full], [[], 0]);
+  assertEquals(rings.write(port, new Uint8Array(65_535).fill(1)), true);
+  assertEquals(rings.log.length, 1, "the largest there is");
+});
+
+Deno.test("a Wintun ring takes packets as they are on a wire", () => {
+  const port = new FakeRings([]).port();
+  assertEquals([port.takesLarge, port.takesUdpTrains], [false, false]);
 });

@@ -204,6 +204,7 @@ const MEDDLING: { name: string; op: string; more: Record<string, unknown> }[] = 
   { name: "the route to its network", op: "route", more: { destination: "10.200.0.0/16", present: false } },
   { name: "a peer's route", op: "route", more: { destination: "172.30.0.0/16", present: false } },
   { name: "its MTU", op: "mtu", more: { bytes: 1280 } },
+  { name: "its forwarding", op: "flags", more: { forwarding: false } },
 ];
 
 Deno.test("what somebody changes of a device, or all of it, is put right at once; at rest nothing is repaired", async () => {
@@ -241,6 +242,7 @@ Deno.test("what somebody changes of a device, or all of it, is put right at once
     "lost its address",
     "has other routes",
     "MTU is 1280",
+    "does not forward",
     "is down",
   ]);
 });

@@ -1,5 +1,6 @@
 /** The devices' half of the Windows backend: the address shared with HCN, and what is said without Wintun. */
 import { assertEquals, assertNotEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import type { DeviceSpec } from "../../core/backend/backend.ts";
 import { AlreadyExistsError, UnsupportedError } from "../../core/errors.ts";
 import { parseIp } from "../../core/ip/address.ts";
 import { parsePrefix } from "../../core/ip/prefix.ts";
@@ -13,6 +14,13 @@ import { NETWORK_ID } from "./support/hcn_examples.ts";
 import { WintunHost } from "./support/wintun_host.ts";
 
 const VNIC = "1688849977540608";
+const NETWORK: HcnNetworkEntry = {
+  owner: "base",
+  kind: "hcn-internal",
+  name: "zlayer-overlay",
+  id: NETWORK_ID,
+  subnet: "10.200.1.0/28",
+};
 
 Deno.test("the node's address goes to the adapter of our network, packets pass both, and the device is told of [windows T82]", async () => {
   await using host = new WintunHost();
@@ -37,14 +45,7 @@ Deno.test("the node's address goes to the adapter of our network, packets pass b
     prefixLength: 28,
   });
   assertEquals(openIpHelper(fakePath("iphlpapi_fake.dll")).createAddress(row), 0);
-  const entry: HcnNetworkEntry = {
-    owner: "base",
-    kind: "hcn-internal",
-    name: "zlayer-overlay",
-    id: NETWORK_ID,
-    subnet: "10.200.1.0/28",
-  };
-  await host.marker.update((marker) => withHcnNetwork(marker, entry));
+  await host.marker.update((marker) => withHcnNetwork(marker, NETWORK));
   changes.length = 0;
   await devices.admitAdapter(parseIp("10.200.1.1")!);
   assertEquals(toldOf(), [own.name]);
@@ -67,14 +68,7 @@ Deno.test("[windows T82] an adapter of another name keeps the address from the d
   const address = Uint8Array.of(10, 200, 1, 1);
   const row = encodeUnicastAddress({ luid: BigInt(VNIC), address, prefixLength: 28 });
   assertEquals(openIpHelper(fakePath("iphlpapi_fake.dll")).createAddress(row), 0);
-  const entry: HcnNetworkEntry = {
-    owner: "base",
-    kind: "hcn-internal",
-    name: "zlayer-overlay",
-    id: NETWORK_ID,
-    subnet: "10.200.1.0/28",
-  };
-  await host.marker.update((marker) => withHcnNetwork(marker, entry));
+  await host.marker.update((marker) => withHcnNetwork(marker, NETWORK));
   await assertRejects(
     () => host.backend.ensureDevice(specOf(node(1), [])),
     AlreadyExistsError,
@@ -105,6 +99,7 @@ const STRAYS: { name: string; op: string; more: Record<string, unknown> }[] = [
   },
   { name: "removes another route", op: "route", more: { destination: "10.201.0.0/16", present: false } },
   { name: "changes its MTU", op: "mtu", more: { bytes: 1280 } },
+  { name: "switches forwarding off", op: "flags", more: { forwarding: false } },
 ];
 
 for (const { name, op, more } of STRAYS) {
@@ -128,8 +123,45 @@ for (const { name, op, more } of STRAYS) {
     await host.backend.ensureDevice(own);
     assertEquals(sorted(await picture()), sorted(before));
     stop();
-    assertEquals(host.stack.counters().notificationsOpen, 0);
+    await host.backend.removeDevice(own.name, own.tag);
+    assertEquals(host.stack.counters().notificationsOpen, 0, "neither the watch's nor the data path's");
   });
+}
+
+for (const which of ["device", "adapter"] as const) {
+  Deno.test(`a device whose network's adapter has the address is told of when the ${which} lets nothing pass any more`, async () => {
+    await using host = new WintunHost();
+    const own = specOf(node(1), []);
+    await deviceBesideNetwork(host, own);
+    const flags = (): unknown[] => host.dump().interfaces.map(({ luid, v4 }) => [luid, v4]).toSorted();
+    const before = flags();
+    const luid = host.dump().interfaces.find((one) => (one.luid === VNIC) === (which === "adapter")).luid;
+    const changes: string[] = [];
+    const stop = await host.backend.watch((name) => changes.push(name));
+    for (const flag of ["forwarding", "weakHostSend", "weakHostReceive"]) {
+      host.stack.request("flags", { luid, [flag]: false });
+      await waitFor("the news", () => changes.length > 0);
+      assertEquals((await host.backend.inventory())[0]!.isBarred, true, flag);
+      await host.backend.ensureDevice(own);
+      assertEquals(flags(), before, flag);
+      assertEquals((await host.backend.inventory())[0]!.isBarred, undefined, flag);
+      changes.length = 0;
+    }
+    stop();
+    host.stack.request("interface", { luid: VNIC, present: false });
+  });
+}
+
+/** A device and a container network of ours whose adapter on the host has the device's address. */
+async function deviceBesideNetwork(host: WintunHost, own: DeviceSpec): Promise<void> {
+  await host.marker.update((marker) => withHcnNetwork(marker, NETWORK));
+  host.stack.request("interface", {
+    luid: VNIC,
+    alias: "vEthernet (zlayer-overlay)",
+    address: "10.200.1.1/28",
+  });
+  await host.devices.admitAdapter(own.address.address);
+  await host.backend.ensureDevice(own);
 }
 
 /** Routes and addresses come in no order. */

@@ -50,3 +50,12 @@ wintunTest("session and adapter may be let go of twice, and are let go of once",
   for (let i = 0; i < 2; i++) await adapter[Symbol.asyncDispose]();
   assertEquals(fake.calls().slice(-2), ["WintunEndSession", "WintunCloseAdapter"]);
 });
+
+Deno.test("what Wintun has to say is handed on, with how grave it is", async () => {
+  using fake = new FakeLibrary("wintun.dll");
+  const said: string[] = [];
+  const wintun = Wintun.open([fakePath("wintun.dll")], (level, message) => said.push(`${level} ${message}`));
+  fake.script({ function: "WintunCreateAdapter", action: "fail", code: 5 });
+  await assertRejects(() => wintun.create("zl-1-g", kind()), FfiError);
+  await waitFor("the words", () => said.includes("error Failed to create adapter (Code 0x00000005)"));
+});

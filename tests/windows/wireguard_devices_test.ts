@@ -9,8 +9,9 @@ import { parsePrefix } from "../../core/ip/prefix.ts";
 import { openIpHelper } from "../../ffi/iphlpapi.ts";
 import { encodeUnicastAddress } from "../../ffi/windows/unicast_address_row.ts";
 import { Wintun } from "../../ffi/wintun.ts";
+import { RecordingLog } from "../support/engine_rig.ts";
 import { waitFor } from "../support/wait_for.ts";
-import { type DeviceRig, node, packetTo, peerOf, rigTest, specOf } from "./support/device_rig.ts";
+import { DeviceRig, node, packetTo, peerOf, rigTest, specOf } from "./support/device_rig.ts";
 import { fakePath } from "./support/fake_library.ts";
 import { hex } from "./support/wintun_calls.ts";
 
@@ -97,8 +98,8 @@ rigTest("[windows T83] the IP stack may take a moment to know a new adapter", as
   rig.host.script({ function: "GetIpInterfaceEntry", action: "fail", code: 1168, times: 4 });
   await rig.devices.ensure(specOf(A, []));
   assertEquals(rig.dump().interfaces[0].v4.mtu, 1420);
-  // Four times in vain, then once for each family.
-  assertEquals(rig.host.calls().filter((call) => call === "GetIpInterfaceEntry").length, 6);
+  // Four times in vain, then once for each family, and once for what Windows has kept.
+  assertEquals(rig.host.calls().filter((call) => call === "GetIpInterfaceEntry").length, 7);
 });
 
 rigTest(
@@ -138,6 +139,18 @@ rigTest("[windows T82] an address left on an interface that is down is taken ove
   assertEquals(openIpHelper(fakePath("iphlpapi_fake.dll")).createAddress(encodeVnicAddress(99n)), 0);
   await rig.devices.ensure(specOf(A, []));
   assertEquals(rig.dump().addresses.map(({ luid }) => luid), [rig.luidOf(A)]);
+});
+
+Deno.test("forwarding that Windows does not keep is logged, and the device not taken for one that was changed", async () => {
+  const log = new RecordingLog();
+  const helper = openIpHelper(fakePath("iphlpapi_fake.dll"));
+  const setInterface = (row: Uint8Array<ArrayBuffer>): number => helper.setInterface(row.with(41, 0));
+  await using rig = new DeviceRig({ log, ipHelper: () => ({ ...helper, setInterface }) });
+  await rig.devices.ensure(specOf(A, []));
+  const warnings = log.records.filter(({ level }) => level === "warn");
+  assertEquals(warnings.map(({ fields }) => fields?.interface), [A.name]);
+  assertStringIncludes(warnings[0]!.message, "forwarding");
+  assertEquals([rig.devices.inventory()[0]!.isBarred, rig.devices.strayed()], [undefined, []]);
 });
 
 rigTest("peers and routes come and go on a live device, and sessions stay", async (rig) => {
@@ -254,6 +267,7 @@ Deno.test("without Wintun there is an error that names the places and where to g
   await using devices = new WindowsDevices({
     wintun: () => Wintun.open(places),
     ipHelper: () => openIpHelper(fakePath("iphlpapi_fake.dll")),
+    ipHelperPath: fakePath("iphlpapi_fake.dll"),
     isOwnVnic: () => false,
     log: SILENT_LOG,
     onNews: () => {},

@@ -17,7 +17,7 @@ import { Win32Error } from "../../../ffi/windows/win32_error.ts";
 import { AlreadyExistsError } from "../../errors.ts";
 import { formatIp, type IpAddress, ipFromBytes, ipToBytes } from "../../ip/address.ts";
 import type { IpPrefix } from "../../ip/prefix.ts";
-import { type InterfaceTools, isInterfaceUp, setInterface } from "./interfaces.ts";
+import { type InterfaceTools, readInterface, setInterface } from "./interfaces.ts";
 import { isGoneCode } from "./win32_errors.ts";
 
 /** An interface that has an address. */
@@ -80,7 +80,7 @@ async function settle(tools: AddressTools, own: UnicastAddress, holder: UnicastA
     setInterface(ipHelper, { luid: holder.luid, family }, { weakHost: true, forwarding: true });
     return true;
   }
-  if (!isInterfaceUp(ipHelper, { luid: holder.luid, family })) return false;
+  if (readInterface(ipHelper, { luid: holder.luid, family })?.isConnected !== true) return false;
   const text = formatIp(ipFromBytes(own.address));
   throw new AlreadyExistsError(
     `address ${text} already exists on interface '${alias}' of this host; remove it there`,

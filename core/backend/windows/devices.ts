@@ -8,7 +8,7 @@
 import type { IpHelper } from "../../../ffi/iphlpapi.ts";
 import { canBindWindowsUdp } from "../../../ffi/windows/udp_socket.ts";
 import type { Wintun } from "../../../ffi/wintun.ts";
-import { describeError, NotFoundError } from "../../errors.ts";
+import { AlreadyExistsError, describeError, NotFoundError } from "../../errors.ts";
 import { type IpAddress, ipEquals } from "../../ip/address.ts";
 import { canonicalPrefix, type IpPrefix, prefixEquals } from "../../ip/prefix.ts";
 import type { Log } from "../../log.ts";
@@ -28,7 +28,7 @@ import { changeRequest, planDevice, refuseDefaultRoute, toDeviceState, toPeerNew
 import { adapterGuid, deploymentOf } from "./adapter_guid.ts";
 import { type AddressTools, dropAddress, ensureOnlyAddress } from "./device_address.ts";
 import { DeviceRoutes } from "./device_routes.ts";
-import { setUpTunnel } from "./interfaces.ts";
+import { readInterface, setUpTunnel } from "./interfaces.ts";
 import { StackView } from "./stack_view.ts";
 import { translatedWin32 } from "./win32_errors.ts";
 
@@ -38,6 +38,8 @@ export interface WindowsDeviceTools {
   readonly wintun: () => Wintun;
   /** Opens IP Helper. */
   readonly ipHelper: () => IpHelper;
+  /** Path of its library, for the threads of the data paths. */
+  readonly ipHelperPath: string;
   /** Whether an interface is the host's virtual adapter of a container network of ours, which may have the address. */
   readonly isOwnVnic: AddressTools["isOwnVnic"];
   readonly log: Log;
@@ -65,6 +67,8 @@ interface Running {
   /** Which interface has the address; undefined until it was set. */
   place: { readonly address: IpPrefix; readonly luid: bigint } | undefined;
   owesGreeting: boolean;
+  /** Whether packets of others could pass when it was set up last: what Windows does not take then is not missed. */
+  wasOpen: boolean;
 }
 
 /** The devices of this process. */
@@ -102,8 +106,18 @@ export class WindowsDevices implements AsyncDisposable {
     }
     // Where the virtual adapter has the address, Windows makes no route of it here.
     routes.ensure([canonicalPrefix(address), ...spec.routes]);
+    this.#noteOpenness(running);
     if (running.owesGreeting) await device.greet();
     running.owesGreeting = false;
+  }
+
+  #noteOpenness(running: Running): void {
+    const { ipHelper, log } = this.#tools;
+    running.wasOpen = letsThrough(ipHelper(), running);
+    if (running.wasOpen) return;
+    log.warn("Windows does not keep forwarding switched on: containers do not reach other nodes", {
+      interface: running.spec.name,
+    });
   }
 
   /** Changes peers and routes. @throws {OverlayError} As `NetworkBackend.changeDevice`. */
@@ -168,11 +182,17 @@ export class WindowsDevices implements AsyncDisposable {
   /** What there is, as the IP stack has it. @throws {Win32Error} If that cannot be read. */
   inventory(): InventoryEntry[] {
     if (this.#running.size === 0) return [];
-    const view = new StackView(this.#tools.ipHelper());
-    return [...this.#running.values()].map((running) => this.#entry(running, view));
+    const ipHelper = this.#tools.ipHelper();
+    const view = new StackView(ipHelper);
+    return [...this.#running.values()].map((running) => this.#entry(running, { ipHelper, view }));
   }
 
-  #entry({ spec, device, luid, routes, place }: Running, view: StackView): InventoryEntry {
+  #entry(
+    running: Running,
+    { ipHelper, view }: { readonly ipHelper: IpHelper; readonly view: StackView },
+  ): InventoryEntry {
+    const { spec, device, luid, routes, place } = running;
+    const { family } = spec.address.address;
     const isOwn = this.#isYielded(spec.address.address) ||
       place !== undefined && hasAddress(view, luid, place);
     const onLink = canonicalPrefix(spec.address);
@@ -181,7 +201,8 @@ export class WindowsDevices implements AsyncDisposable {
       name: spec.name,
       tag: spec.tag,
       up: device.isAlive,
-      mtuBytes: view.mtuOf(luid, spec.address.address.family),
+      ...running.wasOpen && !letsThrough(ipHelper, running) ? { isBarred: true } : {},
+      mtuBytes: readInterface(ipHelper, { luid, family })?.mtuBytes ?? 0,
       // Without the route to its network an address is of no use.
       addresses: isOwn && view.hasRoute(luid, onLink) ? [place?.address ?? spec.address] : [],
       routes: routes.present.filter((route) => !prefixEquals(route, onLink) && view.hasRoute(luid, route)),
@@ -193,8 +214,8 @@ export class WindowsDevices implements AsyncDisposable {
     return this.inventory().filter((entry) => {
       const { spec, routes, device } = this.#running.get(entry.name)!;
       const others = routes.present.filter((route) => !prefixEquals(route, canonicalPrefix(spec.address)));
-      return device.isAlive && !(entry.mtuBytes === spec.mtuBytes && entry.addresses.length === 1 &&
-        entry.routes.length === others.length);
+      return device.isAlive && !(entry.isBarred !== true && entry.mtuBytes === spec.mtuBytes &&
+        entry.addresses.length === 1 && entry.routes.length === others.length);
     }).map(({ name }) => name);
   }
 
@@ -226,18 +247,24 @@ export class WindowsDevices implements AsyncDisposable {
 
   async #findOrStart(spec: DeviceSpec): Promise<Running> {
     const present = this.#running.get(spec.name);
-    if (present?.device.isAlive && present.spec.tag === spec.tag) return present;
+    if (present?.device.isAlive) {
+      if (present.spec.tag === spec.tag) return present;
+      throw new AlreadyExistsError(
+        `WireGuard device '${spec.name}' already exists: owned by ${present.spec.tag}; remove it first`,
+      );
+    }
     await this.#stop(spec.name);
     return await this.#start(spec);
   }
 
   async #start(spec: DeviceSpec): Promise<Running> {
-    const { log, onNews, winsock } = this.#tools;
+    const { log, onNews, winsock, ipHelperPath } = this.#tools;
     const ipHelper = this.#tools.ipHelper();
     await using undo = new AsyncDisposableStack();
     const tunnel = await WindowsTunnel.create(this.#tools.wintun(), spec.name, {
       guid: adapterGuid(deploymentOf(spec.tag), spec.name),
       isPresent: (luid) => ipHelper.hasInterface(luid),
+      ipHelper: ipHelperPath,
       ...winsock === undefined ? {} : { winsock },
     });
     const device = undo.use(await UserspaceDevice.start(tunnel));
@@ -255,6 +282,7 @@ export class WindowsDevices implements AsyncDisposable {
       routes,
       place: undefined,
       owesGreeting: true,
+      wasOpen: false,
     };
     this.#running.set(spec.name, running);
     undo.move();
@@ -295,4 +323,13 @@ export class WindowsDevices implements AsyncDisposable {
 /** Whether who had the address has it still: what it is on another's link is that one's affair. */
 function hasAddress(view: StackView, own: bigint, { luid, address }: NonNullable<Running["place"]>): boolean {
   return view.hasAddress(luid, address, { exact: luid === own });
+}
+
+/** Whether packets of others pass: between the device and containers, by the adapter that has its address if one has. */
+function letsThrough(ipHelper: IpHelper, { spec, luid, place }: Running): boolean {
+  const { family } = spec.address.address;
+  const own = readInterface(ipHelper, { luid, family });
+  if (place === undefined || place.luid === luid) return own?.forwarding === true;
+  const vnic = readInterface(ipHelper, { luid: place.luid, family });
+  return [own, vnic].every((one) => one?.forwarding === true && one.weakHost);
 }

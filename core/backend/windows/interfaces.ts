@@ -3,10 +3,11 @@
 import type { IpHelper } from "../../../ffi/iphlpapi.ts";
 import {
   changeInterface,
+  decodeInterface,
   encodeInterfaceKey,
   type InterfaceChange,
+  type InterfaceState,
 } from "../../../ffi/windows/interface_row.ts";
-import { isConnected } from "../../../ffi/windows/interface_row.ts";
 import { AF_INET, AF_INET6 } from "../../../ffi/windows/sockaddr.ts";
 import { Win32Error } from "../../../ffi/windows/win32_error.ts";
 import { isGoneCode } from "./win32_errors.ts";
@@ -69,10 +70,13 @@ export function setInterface(
   return true;
 }
 
-/** Whether an interface is there and connected. */
-export function isInterfaceUp(ipHelper: IpHelper, { luid, family }: InterfaceRef): boolean {
+/** An interface as the stack has it; undefined if the stack does not know it, or not in that family. */
+export function readInterface(
+  ipHelper: IpHelper,
+  { luid, family }: InterfaceRef,
+): InterfaceState | undefined {
   const row = encodeInterfaceKey(luid, family === 4 ? AF_INET : AF_INET6);
-  return ipHelper.getInterface(row) === 0 && isConnected(row);
+  return ipHelper.getInterface(row) === 0 ? decodeInterface(row) : undefined;
 }
 
 function unknownInterface({ luid, family }: InterfaceRef): Win32Error {

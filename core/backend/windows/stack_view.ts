@@ -3,7 +3,6 @@
 import { bytesEqual } from "../../../ffi/bytes.ts";
 import type { IpHelper } from "../../../ffi/iphlpapi.ts";
 import { decodeOnLinkRoutes, type Route } from "../../../ffi/windows/forward_row.ts";
-import { encodeInterfaceKey, mtuOf } from "../../../ffi/windows/interface_row.ts";
 import { AF_INET, AF_INET6 } from "../../../ffi/windows/sockaddr.ts";
 import { decodeUnicastTable, type UnicastAddress } from "../../../ffi/windows/unicast_address_row.ts";
 import { ipToBytes } from "../../ip/address.ts";
@@ -13,14 +12,12 @@ const FAMILIES = [AF_INET, AF_INET6] as const;
 
 /** See the module. */
 export class StackView {
-  readonly #ipHelper: IpHelper;
   readonly #addresses: readonly UnicastAddress[];
   /** Routes to what is on the link, by {@linkcode routeKey}. */
   readonly #routes: ReadonlySet<string>;
 
   /** Reads it. @throws {Win32Error} */
   constructor(ipHelper: IpHelper) {
-    this.#ipHelper = ipHelper;
     this.#addresses = FAMILIES.flatMap((family) => decodeUnicastTable(ipHelper.addressTable(family)));
     this.#routes = new Set(
       FAMILIES.flatMap((family) => decodeOnLinkRoutes(ipHelper.routeTable(family))).map(routeKey),
@@ -38,12 +35,6 @@ export class StackView {
   /** Whether there is a route to what is on an interface's link. @param route Without host bits. */
   hasRoute(luid: bigint, { address, length }: IpPrefix): boolean {
     return this.#routes.has(routeKey({ luid, destination: ipToBytes(address), prefixLength: length }));
-  }
-
-  /** MTU of an interface, bytes; 0 when the stack does not know it. */
-  mtuOf(luid: bigint, family: 4 | 6): number {
-    const row = encodeInterfaceKey(luid, family === 4 ? AF_INET : AF_INET6);
-    return this.#ipHelper.getInterface(row) === 0 ? mtuOf(row) : 0;
   }
 }
 

@@ -64,6 +64,7 @@ export class WintunNode implements NodeDevices, AddressSharing {
     this.#devices = new WindowsDevices({
       wintun: () => this.#openWintun(),
       ipHelper: () => this.#openIpHelper(),
+      ipHelperPath: options.libraries.ipHelper,
       isOwnVnic: (holder) => this.#isOwnVnic(holder),
       log: options.log,
       onNews: (device, news) => {
@@ -120,7 +121,7 @@ export class WintunNode implements NodeDevices, AddressSharing {
   }
 
   /**
-   * Tells of devices that ended by themselves, whose address, routes or MTU somebody has changed, or whose address
+   * Tells of devices that ended by themselves, whose address, routes, MTU or forwarding somebody has changed, or whose address
    * has gone to another adapter.
    */
   watch(onChange: (name: string) => void): Promise<() => void> {

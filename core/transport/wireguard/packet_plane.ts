@@ -46,6 +46,8 @@ export interface WindowsPlaneStart {
   readonly wintun: string;
   /** Name or path of `ws2_32.dll`. */
   readonly winsock: string;
+  /** Path of `iphlpapi.dll`. */
+  readonly ipHelper: string;
   /** Handle of the session. */
   readonly session: bigint;
   /** Events: requests to the worker, packets of the session, datagrams. */

@@ -48,7 +48,7 @@ export interface PlaneSystem {
   /** Encrypts packets. */
   readonly provider: PacketProvider;
   readonly tun: PacketSource & PacketSink;
-  /** Undefined where there is none to ask: then an address of ours is good until sending fails. */
+  /** Undefined where it cannot be asked: then an address of ours is good until sending fails. */
   readonly routes: RoutingTable | undefined;
   /** Why the sockets will not work again; undefined as long as they do, and when there are none. */
   readonly lostSockets: string | undefined;

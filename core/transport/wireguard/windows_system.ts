@@ -11,6 +11,7 @@ import {
   type UdpTroubles,
   WindowsUdpPort,
 } from "../../../ffi/windows/udp_port.ts";
+import { WindowsRouteLookup } from "../../../ffi/windows/route_lookup.ts";
 import { WaitSet } from "../../../ffi/windows/wait_set.ts";
 import { type Ws2, ws2 } from "../../../ffi/windows/ws2_32.ts";
 import { wintunCalls, WintunPort } from "../../../ffi/wintun_port.ts";
@@ -28,8 +29,7 @@ export class WindowsSystem implements PlaneSystem {
   readonly arena = new Arena();
   readonly provider: PacketProvider;
   readonly tun: WintunPort;
-  /** Windows tells of routes by callbacks only, which this thread has no time for. */
-  readonly routes = undefined;
+  readonly routes: WindowsRouteLookup | undefined;
   readonly #waitSet: WaitSet;
   readonly #socketEvent: number;
   readonly #calls: Ws2;
@@ -38,7 +38,7 @@ export class WindowsSystem implements PlaneSystem {
   /** Of sockets that were replaced. */
   readonly #before: UdpTroubles = noTroubles();
 
-  constructor({ wintun, session, winsock, events }: WindowsPlaneStart) {
+  constructor({ wintun, session, winsock, ipHelper, events }: WindowsPlaneStart) {
     this.tun = new WintunPort(wintunCalls(wintun), session, this.arena, {
       readOffset: TUN_IN,
       headerBytes: VNET_HEADER_BYTES,
@@ -49,6 +49,7 @@ export class WindowsSystem implements PlaneSystem {
     this.#features = probeUdpFeatures(this.#calls);
     // Last of what may fail, as it has to be closed.
     this.provider = chooseWindowsProvider();
+    this.routes = openRoutes(ipHelper);
   }
 
   get lostSockets(): string | undefined {
@@ -100,7 +101,17 @@ export class WindowsSystem implements PlaneSystem {
 
   /** What else it works on is the tunnel's to close. */
   close(): void {
+    this.routes?.[Symbol.dispose]();
     this.provider.close?.();
+  }
+}
+
+/** Undefined where Windows does not tell of changes: sources are then good until sending fails. */
+function openRoutes(ipHelper: string): WindowsRouteLookup | undefined {
+  try {
+    return new WindowsRouteLookup(ipHelper);
+  } catch {
+    return undefined;
   }
 }
 

@@ -31,6 +31,7 @@ export class WindowsTunnel implements Tunnel {
       readonly release: AsyncDisposableStack;
       readonly isPresent: (luid: bigint) => boolean;
       readonly winsock: string;
+      readonly ipHelper: string;
     },
   ) {
     this.#parts = parts;
@@ -40,6 +41,7 @@ export class WindowsTunnel implements Tunnel {
       system: "windows",
       wintun: wintun.path,
       winsock: options.winsock,
+      ipHelper: options.ipHelper,
       session: parts.session.handle,
       events: {
         wakeUp: parts.wakeUp.handle,
@@ -53,8 +55,8 @@ export class WindowsTunnel implements Tunnel {
    * Makes an adapter. One that an earlier process had is gone with it, so none is ever opened.
    *
    * @param name Of the interface.
-   * @param options `guid`: identity of the adapter. `isPresent`: whether there is an interface with a LUID. `winsock`:
-   * another `ws2_32.dll` than the system's, for tests.
+   * @param options `guid`: identity of the adapter. `isPresent`: whether there is an interface with a LUID. `ipHelper`:
+   * path of `iphlpapi.dll`. `winsock`: another `ws2_32.dll` than the system's, for tests.
    * @throws {FfiError} If Wintun refuses.
    */
   static async create(
@@ -63,6 +65,7 @@ export class WindowsTunnel implements Tunnel {
     options: {
       readonly guid: Guid;
       readonly isPresent: (luid: bigint) => boolean;
+      readonly ipHelper: string;
       readonly winsock?: string;
     },
   ): Promise<WindowsTunnel> {
@@ -72,8 +75,8 @@ export class WindowsTunnel implements Tunnel {
     const adapter = undo.use(await wintun.create(name, { tunnelType: TUNNEL_TYPE, guid: options.guid }));
     const session = undo.use(adapter.startSession(RING_BYTES));
     const parts = { adapter, session, wakeUp, datagrams };
-    const { isPresent, winsock = SYSTEM_WS2_32 } = options;
-    return new WindowsTunnel(wintun, parts, { release: undo.move(), isPresent, winsock });
+    const { isPresent, ipHelper, winsock = SYSTEM_WS2_32 } = options;
+    return new WindowsTunnel(wintun, parts, { release: undo.move(), isPresent, ipHelper, winsock });
   }
 
   get name(): string {

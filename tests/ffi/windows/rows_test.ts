@@ -6,12 +6,7 @@ import {
   encodeOnLinkRoute,
   forwardTableBytes,
 } from "../../../ffi/windows/forward_row.ts";
-import {
-  changeInterface,
-  encodeInterfaceKey,
-  isConnected,
-  mtuOf,
-} from "../../../ffi/windows/interface_row.ts";
+import { changeInterface, decodeInterface, encodeInterfaceKey } from "../../../ffi/windows/interface_row.ts";
 import { AF_INET, AF_INET6, readSockaddr } from "../../../ffi/windows/sockaddr.ts";
 import {
   decodeUnicastAddress,
@@ -125,7 +120,26 @@ Deno.test("changeInterface() leaves alone what is not said, but for what Windows
   const row = new Uint8Array(168).fill(1);
   changeInterface(row, {});
   assertEquals(row, golden(168, { 0: Array(144).fill(1), 148: Array(20).fill(1) }));
-  assertEquals([isConnected(row), isConnected(new Uint8Array(168))], [true, false]);
+});
+
+Deno.test("changeInterface() switches off as it switches on", () => {
+  const row = new Uint8Array(168).fill(1);
+  changeInterface(row, { forwarding: false, weakHost: false });
+  assertEquals([...row.subarray(40, 45)], [1, 0, 0, 0, 1]);
+});
+
+Deno.test("decodeInterface() reads each field at its place", () => {
+  const state = { mtuBytes: 0, forwarding: false, weakHost: false, isConnected: false };
+  const rows: { set: Record<number, number[]>; want: Partial<typeof state> }[] = [
+    { set: {}, want: {} },
+    { set: { 152: [0x8c, 5, 1, 0] }, want: { mtuBytes: 0x1058c } },
+    { set: { 41: [1] }, want: { forwarding: true } },
+    { set: { 42: [1] }, want: {} },
+    { set: { 43: [1] }, want: {} },
+    { set: { 42: [1, 1] }, want: { weakHost: true } },
+    { set: { 156: [1] }, want: { isConnected: true } },
+  ];
+  for (const { set, want } of rows) assertEquals(decodeInterface(golden(168, set)), { ...state, ...want });
 });
 
 Deno.test("a table of addresses is read row by row", () => {
@@ -159,10 +173,4 @@ Deno.test("a table of routes: what is on the link, of both families; what goes b
   const want = [route, v6].map(({ metric: _, ...one }) => one);
   assertEquals(decodeOnLinkRoutes(table), want);
   assertEquals(decodeOnLinkRoutes(new Uint8Array(forwardTableBytes(0))), []);
-});
-
-Deno.test("the MTU of an interface row", () => {
-  const row = encodeInterfaceKey(LUID, AF_INET);
-  changeInterface(row, { mtuBytes: 1420 });
-  assertEquals([mtuOf(row), [...row.subarray(152, 156)]], [1420, [0x8c, 5, 0, 0]]);
 });

@@ -90,6 +90,7 @@ export class DeviceRig implements AsyncDisposable {
     this.tools = {
       wintun: () => library ??= Wintun.open([fakePath("wintun.dll")]),
       ipHelper: () => openIpHelper(fakePath("iphlpapi_fake.dll")),
+      ipHelperPath: fakePath("iphlpapi_fake.dll"),
       isOwnVnic: ({ alias }: AddressHolder) => this.ownVnics.has(alias),
       log: SILENT_LOG,
       onNews: (device, news) => this.#onNews(device, news),

@@ -41,6 +41,24 @@ Deno.test("[windows T82] an address that the device has already is fine; others 
   );
 });
 
+Deno.test("[windows T82] of IPv6, too, others go but link-local ones, and a holder is judged by its family", async () => {
+  const { host, tools } = rig();
+  const v6 = (...start: number[]): Uint8Array => Uint8Array.from({ length: 16 }, (_, i) => start[i] ?? 0);
+  const wanted = parsePrefix("fd00::1/64")!;
+  const address = v6(0xfd).with(15, 1);
+  const linkLocal = [v6(0xfe, 0x80), v6(0xfe, 0xbf)];
+  const others = [v6(0xfe, 0x40), v6(0x20, 0x80), v6(0xfd, 0xb0)];
+  for (const one of [...linkLocal, ...others]) {
+    host.addresses.push({ luid: WINTUN, address: one, prefixLength: 64 });
+  }
+  host.addresses.push({ luid: OTHER, address, prefixLength: 64 });
+  // It is known for IPv4 only: nothing of IPv6 is up there.
+  host.add(OTHER, "old").unknownFor = { 4: 0, 6: Infinity };
+  assertEquals(await ensureOnlyAddress(tools, WINTUN, wanted), WINTUN);
+  assertEquals(host.addresses.map((one) => one.address), [...linkLocal, address]);
+  assertEquals(host.addresses.at(-1)!.luid, WINTUN);
+});
+
 Deno.test("an address whose prefix has changed is set anew", async () => {
   const { host, tools } = rig();
   host.addresses.push({ luid: WINTUN, address: BYTES, prefixLength: 28 });

@@ -27,6 +27,14 @@ function list(adapters: readonly Adapter[], best?: Partial<Record<4 | 16, number
 
 const V6 = Uint8Array.of(0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9);
 const LINK_LOCAL = Uint8Array.of(169, 254, 3, 4);
+
+/** Zeros, with these bytes from there on. */
+function v6(at: number, ...bytes: number[]): Uint8Array {
+  const address = new Uint8Array(16);
+  address.set(bytes, at);
+  return address;
+}
+
 const EGRESS: { name: string; list: AdapterList; want: string }[] = [
   {
     name: "by the route",
@@ -42,6 +50,23 @@ const EGRESS: { name: string; list: AdapterList; want: string }[] = [
     name: "IPv6 where there is no IPv4",
     list: list([adapter("a", 1, { addresses: [LINK_LOCAL, V6], mtuBytes: 1280 })], { 16: 1 }),
     want: "a 2001:db8::9 1280",
+  },
+  {
+    name: "no address of IPv6 that leads nowhere",
+    list: list([adapter("a", 1, { addresses: [v6(15, 1), v6(0, 0xfe, 0x80), v6(0, 0xfe, 0xbf), V6] })], {
+      16: 1,
+    }),
+    want: "a 2001:db8::9 1500",
+  },
+  {
+    name: "one of IPv6 that only looks so",
+    list: list([adapter("a", 1, { addresses: [v6(0, 0xfe, 0x40)] })], { 16: 1 }),
+    want: "a fe40:: 1500",
+  },
+  {
+    name: "the largest MTU that is one",
+    list: list([adapter("a", 1, { mtuBytes: 65_535 })], { 4: 1 }),
+    want: "a 192.0.2.1 65535",
   },
   {
     name: "without a route the one with a gateway",

@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { isInterfaceUp, setInterface, setUpTunnel } from "../../../../core/backend/windows/interfaces.ts";
+import { readInterface, setInterface, setUpTunnel } from "../../../../core/backend/windows/interfaces.ts";
 import { Win32Error } from "../../../../ffi/windows/win32_error.ts";
 import { FakeIpHelper } from "../../../support/fake_ip_helper.ts";
 
@@ -19,6 +19,21 @@ Deno.test("[windows T83] [windows T84] the MTU is set for both families, and for
   assertEquals(settings(host, 4), { mtu: 1420, site: 0, forwarding: 1 });
   assertEquals(settings(host, 6), { mtu: 1420, site: 0, forwarding: 0 });
 });
+
+for (const family of [4, 6] as const) {
+  Deno.test(`a tunnel of IPv${family} forwards in that family, and looks for nobody on its link in either`, async () => {
+    const host = new FakeIpHelper();
+    const { rows } = host.add(LUID, "zl-1-g");
+    for (const row of Object.values(rows)) row.fill(3, 52, 60);
+    const pause = (): Promise<void> => Promise.resolve();
+    await setUpTunnel({ ipHelper: host, pause }, LUID, { mtuBytes: 1420, family });
+    for (const one of [4, 6] as const) {
+      // RouterDiscoveryBehavior and DadTransmits.
+      assertEquals([...rows[one].subarray(52, 60)], new Array(8).fill(0));
+      assertEquals(settings(host, one), { mtu: 1420, site: 0, forwarding: one === family ? 1 : 0 });
+    }
+  });
+}
 
 Deno.test("[windows T83] a stack that does not know the interface yet is asked again, every 100 ms", async () => {
   const host = new FakeIpHelper();
@@ -64,11 +79,15 @@ Deno.test("an interface that is gone is no error, and a refusal is one", () => {
   }
 });
 
-Deno.test("isInterfaceUp() tells connected ones from others", () => {
+Deno.test("readInterface() tells what the stack has, by family, and of none that it does not know", () => {
   const host = new FakeIpHelper();
-  assertEquals(isInterfaceUp(host, { luid: LUID, family: 4 }), false);
+  assertEquals(readInterface(host, { luid: LUID, family: 4 }), undefined);
   const made = host.add(LUID, "zl-1-g");
-  assertEquals(isInterfaceUp(host, { luid: LUID, family: 4 }), true);
+  const fresh = { mtuBytes: 0, forwarding: false, weakHost: false, isConnected: true };
+  assertEquals(readInterface(host, { luid: LUID, family: 4 }), fresh);
   made.connected = false;
-  assertEquals(isInterfaceUp(host, { luid: LUID, family: 4 }), false);
+  setInterface(host, { luid: LUID, family: 6 }, { mtuBytes: 1420, forwarding: true, weakHost: true });
+  assertEquals(readInterface(host, { luid: LUID, family: 4 }), { ...fresh, isConnected: false });
+  const changed = { mtuBytes: 1420, forwarding: true, weakHost: true, isConnected: false };
+  assertEquals(readInterface(host, { luid: LUID, family: 6 }), changed);
 });

@@ -153,8 +153,16 @@ static bool covers(const SOCKADDR_INET *prefix, int length, const SOCKADDR_INET 
     return true;
 }
 
-/* The longest prefix that has it, among routes and what is on the link of an address. */
-static const struct nic *way_to(const SOCKADDR_INET *address)
+/* Of loopback, which is no interface of this fake and always the first of Windows; 0 for all else. */
+static unsigned loopback_index(const SOCKADDR_INET *address)
+{
+    static const BYTE one[16] = { [15] = 1 };
+    const BYTE *bytes = address_bytes(address);
+    return (address->si_family == AF_INET ? bytes[0] == 127 : !memcmp(bytes, one, sizeof one)) ? 1 : 0;
+}
+
+/* Index of the longest prefix that has it, among routes and what is on the link of an address; 0 for none. */
+static unsigned way_to(const SOCKADDR_INET *address)
 {
     ULONG64 best = 0;
     int longest = -1;
@@ -170,7 +178,7 @@ static const struct nic *way_to(const SOCKADDR_INET *address)
         longest = length;
         best = one->row.InterfaceLuid.Value;
     }
-    return longest < 0 ? NULL : interface_of(best, 0);
+    return longest < 0 ? loopback_index(address) : interface_of(best, 0)->index;
 }
 
 EXPORT DWORD WINAPI GetBestInterfaceEx(struct sockaddr *to, PDWORD index)
@@ -182,8 +190,8 @@ EXPORT DWORD WINAPI GetBestInterfaceEx(struct sockaddr *to, PDWORD index)
     if (family_number(to->sa_family) < 0) return ERROR_INVALID_PARAMETER;
     memcpy(&address, to, to->sa_family == AF_INET ? sizeof address.Ipv4 : sizeof address.Ipv6);
     fake_lock();
-    const struct nic *way = way_to(&address);
-    if (way) *index = way->index;
+    unsigned way = way_to(&address);
+    if (way) *index = way;
     fake_unlock();
     return way ? NO_ERROR : ERROR_NETWORK_UNREACHABLE;
 }

@@ -12,6 +12,8 @@
  *   address    {"luid", "address", "present"}: somebody sets or removes an address
  *   route      {"luid", "destination", "nextHop", "present"}: likewise a route
  *   mtu        {"luid", "bytes", "family": 2}: likewise an MTU
+ *   flags      {"luid", "forwarding", "weakHostSend", "weakHostReceive", "family": 2}: likewise what an interface lets
+ *              pass
  *   bind       {"ms"}: what bindMs is when absent; 0 at first
  *   dump       {"interfaces", "addresses", "routes"}
  */
@@ -101,6 +103,7 @@ bool parse_prefix_text(const char *text, SOCKADDR_INET *address, int *length);
 bool somebody_sets_address(const struct json *request);
 bool somebody_sets_route(const struct json *request);
 bool somebody_sets_mtu(const struct json *request);
+bool somebody_sets_flags(const struct json *request);
 
 /* Logs a call with a row, does it inside fake_lock and gives its code. */
 typedef DWORD (*row_work)(const char *function, void *row);

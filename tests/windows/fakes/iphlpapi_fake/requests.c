@@ -98,6 +98,7 @@ bool fake_request(const char *op, const struct json *request, struct text *reply
     else if (!strcmp(op, "address")) done = somebody_sets_address(request);
     else if (!strcmp(op, "route")) done = somebody_sets_route(request);
     else if (!strcmp(op, "mtu")) done = somebody_sets_mtu(request);
+    else if (!strcmp(op, "flags")) done = somebody_sets_flags(request);
     else if (!strcmp(op, "bind")) bind_ms = (int)json_integer(request, "ms", 0);
     else if (!strcmp(op, "dump")) {
         write_interfaces(reply);

@@ -52,6 +52,19 @@ bool somebody_sets_route(const struct json *request)
     return json_truth(request, "present", true) ? enter_route(&row) : remove_route(&row);
 }
 
+bool somebody_sets_flags(const struct json *request)
+{
+    struct nic *nic = nic_of(request);
+    int number = family_number((ADDRESS_FAMILY)json_integer(request, "family", AF_INET));
+    if (!nic || number < 0) return false;
+    MIB_IPINTERFACE_ROW *row = &nic->rows[number];
+    row->ForwardingEnabled = json_truth(request, "forwarding", row->ForwardingEnabled);
+    row->WeakHostSend = json_truth(request, "weakHostSend", row->WeakHostSend);
+    row->WeakHostReceive = json_truth(request, "weakHostReceive", row->WeakHostReceive);
+    notify(CHANGED_INTERFACE, row->Family, nic, MibParameterNotification);
+    return true;
+}
+
 bool somebody_sets_mtu(const struct json *request)
 {
     struct nic *nic = nic_of(request);
