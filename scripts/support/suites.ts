@@ -119,7 +119,6 @@ export function suite(name: SuiteName): Suite {
           ...sourceFiles("tests").filter((path) => path.endsWith("_test.ts") && isPortable(path)),
         ],
         parts: ["packages", "windows"],
-        timeoutMs: 40 * MINUTE,
         unmet: () => Promise.resolve(wineUnmet()),
       };
   }
