@@ -100,11 +100,13 @@ bool fake_request(const char *op, const struct json *request, struct text *reply
     else if (!strcmp(op, "mtu")) done = somebody_sets_mtu(request);
     else if (!strcmp(op, "flags")) done = somebody_sets_flags(request);
     else if (!strcmp(op, "bind")) bind_ms = (int)json_integer(request, "ms", 0);
-    else if (!strcmp(op, "dump")) {
+    else done = !strcmp(op, "dump");
+    /* Before anybody can change it again. */
+    if (done) {
         write_interfaces(reply);
         write_addresses(reply);
         write_routes(reply);
-    } else done = false;
+    }
     fake_unlock();
     return done;
 }
