@@ -118,7 +118,7 @@ export class FakeSystem {
   takeReports(): FakeReport[] {
     return [...Deno.readDirSync(this.#reports)].map(({ name }) => {
       const path = join(this.#reports, name);
-      // Made at the start, and filled at the end unless that is a kill.
+      // Made at the start, and filled by ExitProcess.
       const text = Deno.readTextFileSync(path);
       const report = text === "" ? { violations: [], unfinished: "no report" } : JSON.parse(text);
       Deno.removeSync(path);

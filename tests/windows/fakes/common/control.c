@@ -137,11 +137,6 @@ void fake_start(void)
     InitOnceExecuteOnce(&once, start, NULL, NULL);
 }
 
-bool try_fake_lock(void)
-{
-    return TryEnterCriticalSection(&state);
-}
-
 void fake_lock(void)
 {
     EnterCriticalSection(&state);

@@ -27,7 +27,8 @@
  *
  * For a process that knows nothing of fakes: with FAKE_PIPE=P a library LIB.dll takes requests, a line each and one
  * for each connection, on the pipe \\.\pipe\P-LIB from its first call on; with FAKE_REPORT naming a directory, it
- * leaves its violations and counters there in LIB-<pid>.json, made at that call, when the process ends by itself.
+ * leaves its violations and counters there in LIB-<pid>.json, made at that call, when the process ends by
+ * ExitProcess.
  */
 #ifndef FAKES_FAKE_H
 #define FAKES_FAKE_H

@@ -15,8 +15,6 @@ void write_violations(struct text *reply);
 
 /* The reply to a request, to be freed. */
 char *answer(const char *request);
-/* fake_lock(), unless that would wait. */
-bool try_fake_lock(void);
 /* Listens for requests of other processes. */
 void start_remote(void);
 

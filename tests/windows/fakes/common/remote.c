@@ -5,11 +5,10 @@
 #include "fake_private.h"
 
 #define PIPE_BYTES 65536
-#define REPORT_BYTES 65536
 
-/* Made at the start: at the end a thread that is no more may have been within the heap. */
+/* Made at the start, so that one that is never written is noticed. */
 static HANDLE report_file = INVALID_HANDLE_VALUE;
-static struct text report;
+static void (WINAPI *exit_process)(UINT);
 
 /* One line, without its end; NULL when the client went before that. */
 static char *read_line(HANDLE pipe)
@@ -51,15 +50,65 @@ static DWORD WINAPI take_requests(void *name)
     }
 }
 
+static void write_report(void)
+{
+    struct text report = { 0 };
+    DWORD count;
+    text_append(&report, "{");
+    write_violations(&report);
+    write_call_counters(&report);
+    fake_counters(&report);
+    text_append(&report, "}");
+    WriteFile(report_file, report.data, (DWORD)report.length, &count, NULL);
+}
+
+static void WINAPI report_and_exit(UINT code)
+{
+    write_report();
+    exit_process(code);
+}
+
+/* Where a function of kernel32 stands that the program imports; NULL when it does not. */
+static void **import_of(const char *function)
+{
+    BYTE *base = (BYTE *)GetModuleHandleW(NULL);
+    const IMAGE_NT_HEADERS *headers = (const void *)(base + ((const IMAGE_DOS_HEADER *)base)->e_lfanew);
+    const IMAGE_DATA_DIRECTORY *directory = &headers->OptionalHeader.DataDirectory[IMAGE_DIRECTORY_ENTRY_IMPORT];
+    const IMAGE_IMPORT_DESCRIPTOR *library = (const void *)(base + directory->VirtualAddress);
+    for (; library->Name; library++) {
+        if (_stricmp((const char *)base + library->Name, "kernel32.dll")) continue;
+        const IMAGE_THUNK_DATA *names = (const void *)(base + library->OriginalFirstThunk);
+        void **places = (void **)(base + library->FirstThunk);
+        for (int i = 0; names[i].u1.AddressOfData; i++) {
+            if (IMAGE_SNAP_BY_ORDINAL(names[i].u1.Ordinal)) continue;
+            const IMAGE_IMPORT_BY_NAME *import = (const void *)(base + names[i].u1.AddressOfData);
+            if (!strcmp((const char *)import->Name, function)) return &places[i];
+        }
+    }
+    return NULL;
+}
+
+/*
+ * Has the process's end go by report_and_exit. Libraries are told of it by their DllMain too, but under Wine not
+ * reliably: it ends the other threads first, and now and then the last of them takes the process with it, with its
+ * exit code and before anybody was told.
+ */
+static void watch_exit(void)
+{
+    DWORD before;
+    void **place = import_of("ExitProcess");
+    if (!place || !VirtualProtect(place, sizeof *place, PAGE_READWRITE, &before)) return;
+    *(void **)&exit_process = InterlockedExchangePointer(place, (void *)report_and_exit);
+}
+
 static void open_report(void)
 {
     wchar_t directory[MAX_PATH], name[MAX_PATH], path[MAX_PATH * 2 + 32];
     if (!GetEnvironmentVariableW(L"FAKE_REPORT", directory, MAX_PATH)) return;
     own_name(name);
     swprintf(path, sizeof path / sizeof *path, L"%ls\\%ls-%lu.json", directory, name, GetCurrentProcessId());
-    report = (struct text){ .data = malloc(REPORT_BYTES), .capacity = REPORT_BYTES };
-    if (!report.data) abort();
     report_file = CreateFileW(path, GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_DELETE, NULL, CREATE_ALWAYS, 0, NULL);
+    if (report_file != INVALID_HANDLE_VALUE) watch_exit();
 }
 
 void start_remote(void)
@@ -72,25 +121,4 @@ void start_remote(void)
     swprintf(pipe, sizeof pipe / sizeof *pipe, L"\\\\.\\pipe\\%ls-%ls", prefix, name);
     HANDLE thread = CreateThread(NULL, 0, take_requests, pipe, 0, NULL);
     if (thread) CloseHandle(thread);
-}
-
-static void write_report(void)
-{
-    DWORD count;
-    text_append(&report, "{");
-    write_violations(&report);
-    /* All other threads are gone, wherever they were. */
-    if (try_fake_lock()) {
-        write_call_counters(&report);
-        fake_counters(&report);
-    } else text_member(&report, "unfinished", "a thread ended inside the library");
-    text_append(&report, "}");
-    WriteFile(report_file, report.data, (DWORD)report.length, &count, NULL);
-}
-
-BOOL WINAPI DllMain(HINSTANCE module, DWORD reason, void *process_ends)
-{
-    (void)module;
-    if (reason == DLL_PROCESS_DETACH && process_ends && report_file != INVALID_HANDLE_VALUE) write_report();
-    return TRUE;
 }
