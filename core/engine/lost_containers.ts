@@ -30,6 +30,7 @@ export class LostContainers {
 
   /** Shows one from now on. */
   add(container: LostContainer): void {
+    this.#forgetOld();
     this.#lost.set(container.containerId, { ...container, untilMs: this.#clock.monotonicMs() + SHOWN_MS });
   }
 
@@ -42,8 +43,8 @@ export class LostContainers {
 
   /** What to tell, in words; `undefined` if there is nothing. */
   problem(): string | undefined {
-    const nowMs = this.#clock.monotonicMs();
-    const shown = [...this.#lost.values()].filter(({ untilMs }) => nowMs < untilMs);
+    this.#forgetOld();
+    const shown = [...this.#lost.values()];
     if (shown.length === 0) return undefined;
     const named = shown.slice(0, MAX_NAMED).map(({ containerId, ip }) =>
       `${containerId} (${ip || "no address"})`
@@ -53,5 +54,13 @@ export class LostContainers {
       named.join(", ")
     }${more}; one that still ` +
       "runs has no network: stop it, attach it again and start it with what that answers";
+  }
+
+  /** Whether or not somebody ever asks: a node goes on for years. */
+  #forgetOld(): void {
+    const nowMs = this.#clock.monotonicMs();
+    for (const { containerId, untilMs } of [...this.#lost.values()]) {
+      if (nowMs >= untilMs) this.#lost.delete(containerId);
+    }
   }
 }

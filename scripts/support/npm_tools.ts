@@ -6,7 +6,7 @@
  * - the real `deno.exe`, for the Windows rig.
  */
 import { join } from "@std/path";
-import { lastLines } from "./packages.ts";
+import { isFile, lastLines } from "./packages.ts";
 import { capture, print } from "./process.ts";
 import { retry, type RetryOptions } from "./retry.ts";
 
@@ -97,15 +97,6 @@ async function moveIntoPlace(from: string, cache: string, tool: NpmTool): Promis
 
 function ignoreMissing(error: unknown): void {
   if (!(error instanceof Deno.errors.NotFound)) throw error;
-}
-
-function isFile(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }
 
 function toolDir(cache: string, tool: NpmTool): string {

@@ -131,7 +131,8 @@ export function lastLines({ stdout, stderr }: Pick<RunResult, "stdout" | "stderr
   return lines.slice(-3).join(" | ");
 }
 
-function isFile(path: string): boolean {
+/** Whether there is a file of that path. */
+export function isFile(path: string): boolean {
   try {
     return Deno.statSync(path).isFile;
   } catch (error) {
