@@ -15,6 +15,8 @@ const NOT_USED = (): never => {
 class FakeSocket {
   readonly log: string[] = [];
   readonly memory = new PinnedBuffer(70_000);
+  /** Calls to receive. */
+  asked = 0;
   #lastError = 0;
 
   /** @param sends Results of the calls to send, 0 for done; and for all that are left out. */
@@ -39,6 +41,7 @@ class FakeSocket {
       WSAEnumNetworkEvents: (socket, event) => this.#note(`enumerate ${socket} ${event}`),
       WSAGetLastError: () => this.#lastError,
       recvfrom: (_socket, to, room, flags, name, nameLength) => {
+        this.asked++;
         const next = this.receipts.shift() ?? 10035;
         if (typeof next === "number") return this.#fail(next);
         assert(next.bytes.length <= room && room === (to as Uint8Array).length);
@@ -118,6 +121,13 @@ Deno.test("[windows T88] what else goes wrong on receipt is counted and ends not
   assertEquals(port.receive(0, 2048), 1);
   assertEquals(port.troubles, { ...NO_TROUBLES, unreachable: 1, tooLong: 1, receiveFailed: 3 });
   assertEquals(port.failure, undefined);
+});
+
+Deno.test("[windows T88] a socket that has nothing is asked once, and that is no failure however often", () => {
+  const socket = new FakeSocket([]);
+  const port = socket.port(4);
+  for (let i = 0; i < 100; i++) assertEquals(port.receive(0, 100), -1);
+  assertEquals([socket.asked, port.troubles.receiveFailed, port.failure], [100, 0, undefined]);
 });
 
 Deno.test("an empty datagram is one", () => {
